@@ -107,8 +107,9 @@ def test_importing_every_engine_module_loads_no_plugin_package() -> None:
         [sys.executable, "-c", IMPORT_EVERY_ENGINE_MODULE],
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    assert answer.returncode == 0, answer.stderr
     loaded = set(answer.stdout.split())
     assert "torch" in loaded
     assert loaded.isdisjoint(PLUGIN_PACKAGES)
@@ -120,9 +121,10 @@ def test_a_light_command_imports_nothing_heavy(arguments: list[str]) -> None:
         [Path(sys.executable).with_name("automl-rec"), *arguments],
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
         env={**os.environ, "PYTHONPROFILEIMPORTTIME": "1"},
     )
+    assert answer.returncode == 0, answer.stderr
     lines = (line for line in answer.stderr.splitlines() if line.startswith("import time:"))
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
     assert "automl_rec" in imported
