@@ -1,0 +1,129 @@
+"""The public API of plugin authors; everything importable from here is promised.
+
+Axes in shapes: B batch, U users, I items, L history length, D embedding width, N rows of a table or
+negatives, E events, K list cut-off, R rank.
+
+Importing this package does not import torch: names that need it load when first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from automl_rec.errors import DivergenceError, Infeasible
+from automl_rec.plugin.component import COMPRESSIONS, KINDS, Component, Kind
+from automl_rec.plugin.domain import Choice, Constant, Domain, Float, Integer, Value
+from automl_rec.plugin.hooks import hookimpl, hookspec
+from automl_rec.plugin.training import gradient_training
+
+if TYPE_CHECKING:
+    from automl_rec.plugin.batch import PADDING, Pairs, Requests, Sampling, Sequences
+    from automl_rec.plugin.catalog import Catalog, Feature, Histories
+    from automl_rec.plugin.embedding import Embedding
+    from automl_rec.plugin.form import Form, Interval, Leaf, Precision, Product, dense_form
+    from automl_rec.plugin.layers import Layers, Linear
+    from automl_rec.plugin.matrix import (
+        BitmapMatrix,
+        CsrMatrix,
+        DenseMatrix,
+        LowRankMatrix,
+        Matrix,
+        TrainableMatrix,
+        keep,
+        map_leaves,
+        quantise,
+    )
+    from automl_rec.plugin.model import ClosedFormModel, GradientModel, Model
+    from automl_rec.plugin.rank import Rank
+    from automl_rec.plugin.sparsity import Sparsity
+    from automl_rec.plugin.table import Field, PlainTable, Table
+    from automl_rec.plugin.weight import Role, Use, Weight
+
+API = (1, 0)
+"""Version of this interface: a plugin that states another major number is refused."""
+
+_HOMES = {
+    "batch": ("PADDING", "Pairs", "Requests", "Sampling", "Sequences"),
+    "catalog": ("Catalog", "Feature", "Histories"),
+    "embedding": ("Embedding",),
+    "form": ("Form", "Interval", "Leaf", "Precision", "Product", "dense_form"),
+    "layers": ("Layers", "Linear"),
+    "matrix": (
+        "BitmapMatrix",
+        "CsrMatrix",
+        "DenseMatrix",
+        "LowRankMatrix",
+        "Matrix",
+        "TrainableMatrix",
+        "keep",
+        "map_leaves",
+        "quantise",
+    ),
+    "model": ("ClosedFormModel", "GradientModel", "Model"),
+    "rank": ("Rank",),
+    "sparsity": ("Sparsity",),
+    "table": ("Field", "PlainTable", "Table"),
+    "weight": ("Role", "Use", "Weight"),
+}
+_LAZY = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "API",
+    "COMPRESSIONS",
+    "KINDS",
+    "PADDING",
+    "BitmapMatrix",
+    "Catalog",
+    "Choice",
+    "ClosedFormModel",
+    "Component",
+    "Constant",
+    "CsrMatrix",
+    "DenseMatrix",
+    "DivergenceError",
+    "Domain",
+    "Embedding",
+    "Feature",
+    "Field",
+    "Float",
+    "Form",
+    "GradientModel",
+    "Histories",
+    "Infeasible",
+    "Integer",
+    "Interval",
+    "Kind",
+    "Layers",
+    "Leaf",
+    "Linear",
+    "LowRankMatrix",
+    "Matrix",
+    "Model",
+    "Pairs",
+    "PlainTable",
+    "Precision",
+    "Product",
+    "Rank",
+    "Requests",
+    "Role",
+    "Sampling",
+    "Sequences",
+    "Sparsity",
+    "Table",
+    "TrainableMatrix",
+    "Use",
+    "Value",
+    "Weight",
+    "dense_form",
+    "gradient_training",
+    "hookimpl",
+    "hookspec",
+    "keep",
+    "map_leaves",
+    "quantise",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)

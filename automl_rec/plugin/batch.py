@@ -1,0 +1,95 @@
+"""What a model receives: batches while it trains, requests while it is scored."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+PADDING = -1
+"""The id of a position without an item; a table answers it with zeros."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Which batches a model learns from.
+
+    Attributes:
+        batch: ``"pairs"`` of user and item, or ``"sequences"`` of one user's items.
+        negatives: sampled negatives per positive; 0 for none.
+        sampler: ``"uniform"`` over items, ``"uniform-rejecting"`` over the items the user has not
+            met in train, or ``"popularity"`` (train counts to the power 0.75).
+        shared: whether one set of negatives serves a whole batch.
+        draw: ``"edge"`` goes once through all interactions; ``"user"`` draws a user uniformly,
+            then one of his items.
+        length: longest history in a sequence batch.
+    """
+
+    batch: Literal["pairs", "sequences"] = "pairs"
+    negatives: int = 1
+    sampler: Literal["uniform", "uniform-rejecting", "popularity"] = "uniform-rejecting"
+    shared: bool = False
+    draw: Literal["edge", "user"] = "edge"
+    length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Positive interactions with negatives.
+
+    Attributes:
+        users: (B,) int64.
+        items: (B,) int64.
+        negatives: (B, N) int64, or (N,) where the batch shares them.
+    """
+
+    users: Tensor
+    items: Tensor
+    negatives: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """Histories with the item that followed each position.
+
+    Attributes:
+        users: (B,) int64.
+        histories: (B, L) int64, oldest first, padded on the left with `PADDING`.
+        targets: (B, L) int64: the next item at each position, `PADDING` where there is none.
+        negatives: (B, L, N) int64, or (N,) where the batch shares them.
+    """
+
+    users: Tensor
+    histories: Tensor
+    targets: Tensor
+    negatives: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Users to be scored, with what is known of them.
+
+    Attributes:
+        users: (B,) int64 user numbers.
+        indptr: (B + 1,) int64; request b's items are ``items[indptr[b]:indptr[b + 1]]``.
+        items: (E,) int64 known items, oldest first; may repeat.
+    """
+
+    users: Tensor
+    indptr: Tensor
+    items: Tensor
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def recent(self, length: int) -> Tensor:
+        """The last ``length`` items of each request.
+
+        Returns:
+            (B, L) int64, oldest first, padded on the left with `PADDING`.
+        """
+        offsets = torch.arange(-length, 0) + self.indptr[1:, None]  # (B, L)
+        known = offsets >= self.indptr[:-1, None]
+        if len(self.items) == 0:
+            return torch.full(offsets.shape, PADDING)
+        return torch.where(known, self.items[offsets.clamp(min=0)], PADDING)

@@ -1,0 +1,167 @@
+"""Forms: what a matrix will occupy and cost, known from shapes before a weight exists."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, TypeAlias
+
+Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
+VALUE_BYTES: dict[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 1}
+SCALE_BYTES = 4
+"""Bytes of the float32 step of one int8 row."""
+
+
+class Interval(NamedTuple):
+    """A number that shapes decide (low == high) or that training will (low < high)."""
+
+    low: float
+    high: float
+
+    def __add__(self, other: object) -> "Interval":
+        if not isinstance(other, Interval):
+            return NotImplemented
+        return Interval(self.low + other.low, self.high + other.high)
+
+    def times(self, factor: float) -> "Interval":
+        """The interval scaled by a factor >= 0."""
+        return Interval(self.low * factor, self.high * factor)
+
+
+ZERO = Interval(0, 0)
+
+
+def index_bytes(largest: int) -> int:
+    """Bytes of the smallest unsigned integer that holds ``largest``: 1, 2 or 4."""
+    return 1 if largest < 2**8 else 2 if largest < 2**16 else 4
+
+
+def dense_bytes(rows: int, columns: int, precision: Precision) -> int:
+    """Bytes of a dense layout, steps of int8 rows included."""
+    return rows * columns * VALUE_BYTES[precision] + scale_bytes(rows, precision)
+
+
+def csr_bytes(rows: int, columns: int, entries: int, precision: Precision) -> int:
+    """Bytes of compressed sparse rows: values, smallest column numbers, smallest row pointers."""
+    pointers = (rows + 1) * index_bytes(entries)
+    values = entries * (VALUE_BYTES[precision] + index_bytes(columns - 1))
+    return values + pointers + scale_bytes(rows, precision)
+
+
+def bitmap_bytes(rows: int, columns: int, entries: int, precision: Precision) -> int:
+    """Bytes of the kept values and one bit for every place."""
+    values = entries * VALUE_BYTES[precision]
+    return values + -(-rows * columns // 8) + scale_bytes(rows, precision)
+
+
+def scale_bytes(rows: int, precision: Precision) -> int:
+    """Bytes of the int8 steps, 0 for floating point."""
+    return rows * SCALE_BYTES if precision == "int8" else 0
+
+
+SparseLayout: TypeAlias = Literal["dense", "csr", "bitmap"]
+
+
+def cheapest_layout(rows: int, columns: int, entries: int, precision: Precision) -> SparseLayout:
+    """The layout with the fewest bytes; the first of dense, csr, bitmap where they tie."""
+    price: dict[SparseLayout, int] = {
+        "dense": dense_bytes(rows, columns, precision),
+        "csr": csr_bytes(rows, columns, entries, precision),
+        "bitmap": bitmap_bytes(rows, columns, entries, precision),
+    }
+    return min(price, key=lambda layout: price[layout])
+
+
+def layout_bytes(rows: int, columns: int, entries: int, precision: Precision) -> int:
+    """Bytes in the cheapest layout."""
+    layout = cheapest_layout(rows, columns, entries, precision)
+    if layout == "dense":
+        return dense_bytes(rows, columns, precision)
+    price = csr_bytes if layout == "csr" else bitmap_bytes
+    return price(rows, columns, entries, precision)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """The form of one stored matrix (rows, columns).
+
+    Attributes:
+        rows: number of rows.
+        columns: number of columns; the low end where training decides it.
+        entries: values kept; ``rows * columns`` when dense.
+        precision: how a value is stored.
+    """
+
+    rows: Interval
+    columns: Interval
+    entries: Interval
+    precision: Precision = "fp32"
+
+    @property
+    def bytes(self) -> Interval:
+        """Native bytes in the cheapest layout."""
+        return Interval(*(self._bytes(end) for end in (0, 1)))
+
+    @property
+    def product_operations(self) -> Interval:
+        """Multiply-adds of one matrix-vector product."""
+        return self.entries
+
+    @property
+    def row_operations(self) -> Interval:
+        """Multiply-adds to read one row: none."""
+        return ZERO
+
+    def map_leaves(self, change: Callable[["Leaf"], "Leaf"]) -> "Form":
+        """The form with every leaf changed."""
+        return change(self)
+
+    def leaves(self) -> tuple["Leaf", ...]:
+        """The stored matrices of the form."""
+        return (self,)
+
+    def kept(self, entries: Interval) -> "Leaf":
+        """The leaf with that many entries left."""
+        return replace(self, entries=entries)
+
+    def _bytes(self, end: int) -> int:
+        rows, columns, entries = (int(n[end]) for n in (self.rows, self.columns, self.entries))
+        return layout_bytes(rows, columns, entries, self.precision)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """The form of ``left @ right.T``: left (rows, rank), right (columns, rank)."""
+
+    left: "Form"
+    right: "Form"
+
+    @property
+    def bytes(self) -> Interval:
+        """Native bytes of both factors."""
+        return self.left.bytes + self.right.bytes
+
+    @property
+    def product_operations(self) -> Interval:
+        """Multiply-adds of one matrix-vector product."""
+        return self.left.product_operations + self.right.product_operations
+
+    @property
+    def row_operations(self) -> Interval:
+        """Multiply-adds to compute one row."""
+        return self.left.row_operations + self.right.product_operations
+
+    def map_leaves(self, change: Callable[[Leaf], Leaf]) -> "Form":
+        """The form with every leaf changed."""
+        return Product(self.left.map_leaves(change), self.right.map_leaves(change))
+
+    def leaves(self) -> tuple[Leaf, ...]:
+        """The stored matrices of the form."""
+        return self.left.leaves() + self.right.leaves()
+
+
+Form: TypeAlias = Leaf | Product
+
+
+def dense_form(rows: int, columns: int) -> Leaf:
+    """The form of a dense float32 matrix."""
+    size = rows * columns
+    return Leaf(Interval(rows, rows), Interval(columns, columns), Interval(size, size))

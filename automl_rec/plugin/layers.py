@@ -1,0 +1,136 @@
+"""Layers: where a model asks for every table and every linear layer it needs."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from automl_rec.plugin.catalog import Catalog
+from automl_rec.plugin.table import Field, PlainTable, Table
+from automl_rec.plugin.weight import Use, Weight
+
+
+class Linear(nn.Module):
+    """``x @ W.T + b`` with a weight (out, in) that compression may replace."""
+
+    def __init__(self, weight: Weight, *, bias: bool) -> None:
+        super().__init__()
+        self.weight = weight
+        self.bias = nn.Parameter(torch.zeros(weight.rows)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) to (..., out)."""
+        product = self.weight.matrix.multiply(x)
+        return product if self.bias is None else product + self.bias
+
+
+class TableMaker(Protocol):
+    """What builds a table for a field: an `Embedding`, or nothing but plain rows."""
+
+    def table(self, field: Field, generator: torch.Generator) -> Table:
+        """The table of a field."""
+
+
+class Layers:
+    """Makes a model's tables and weights as the configuration wants them, and knows them all.
+
+    Attributes:
+        catalog: sizes and counts behind the fields.
+        generator: source of every initial value.
+        tables: name -> table, in the order of the requests.
+        weights: name -> weight, those of tables included.
+        masked: whether a sparsity will mask weights while they train.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        generator: torch.Generator,
+        embedding: TableMaker | None = None,
+        *,
+        masked: bool = False,
+    ) -> None:
+        self.catalog, self.generator, self.masked = catalog, generator, masked
+        self._embedding = embedding
+        self.tables: dict[str, Table] = {}
+        self.weights: dict[str, Weight] = {}
+
+    def table(
+        self,
+        name: str,
+        width: int,
+        *,
+        std: float = 0.1,
+        lookups: float = 1.0,
+        scored: bool = False,
+        rows: int | None = None,
+    ) -> Table:
+        """A table of the ids of ``name``.
+
+        Args:
+            name: ``"user"`` or ``"item"``; another name needs ``rows`` and is never compressed.
+            width: columns D.
+            std: standard deviation of the normal start.
+            lookups: rows read to score one user.
+            scored: whether scoring one user multiplies all rows with a vector.
+            rows: number of ids of a table that belongs to the model alone (positions).
+        """
+        assert name not in self.tables, f"the table {name!r} was asked for twice: share it"
+        counts = None if rows is not None else self.catalog.counts(name)
+        size = rows if rows is not None else len(self.catalog.counts(name))
+        field = Field(name, size, width, std, counts, lookups, scored)
+        if self._embedding is None or rows is not None:
+            table: Table = PlainTable(field, self.generator)
+        else:
+            table = self._embedding.table(field, self.generator)
+        table.exact = table.exact and not self.masked
+        self.tables[name] = table
+        for weight in table.weights():
+            weight.sensitive = weight.sensitive or rows is not None
+            self._add(weight)
+        return table
+
+    def linear(
+        self,
+        name: str,
+        n_in: int,
+        n_out: int,
+        *,
+        bias: bool = True,
+        std: float | None = None,
+        products: float = 1.0,
+        sensitive: bool = False,
+    ) -> Linear:
+        """A linear layer (n_out, n_in).
+
+        Args:
+            name: unique in the model.
+            n_in: width of the input.
+            n_out: width of the output.
+            bias: whether it adds one.
+            std: standard deviation of the normal start; default Xavier.
+            products: vectors it is applied to when one user is scored.
+            sensitive: whether compression leaves it alone.
+        """
+        weight = Weight(name, n_out, n_in, "linear", Use(products), sensitive=sensitive)
+        weight.initialise(std or (2.0 / (n_in + n_out)) ** 0.5, self.generator)
+        self._add(weight)
+        return Linear(weight, bias=bias)
+
+    def item_item(self, name: str, *, limit: int | None = None) -> Weight:
+        """An item-item weight (I, I): row i is what a user who met item i gains at every item.
+
+        Args:
+            name: unique in the model.
+            limit: entries stored at most, where the model assigns a sparse matrix.
+        """
+        items = self.catalog.num_items
+        mean = self.catalog.histories.indptr[-1] / max(self.catalog.num_users, 1)
+        use = Use(rows=float(mean))
+        weight = Weight(name, items, items, "item-item", use, zero_diagonal=True, limit=limit)
+        self._add(weight)
+        return weight
+
+    def _add(self, weight: Weight) -> None:
+        assert weight.name not in self.weights, f"two weights are named {weight.name!r}"
+        self.weights[weight.name] = weight

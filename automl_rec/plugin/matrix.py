@@ -1,0 +1,468 @@
+"""Matrices: one interface for a 2-D weight, whatever its layout.
+
+`TrainableMatrix` is what training changes. The others are stored layouts: what an artefact holds
+and what is timed. Rank makes `LowRankMatrix` of dense ones, sparsity makes `CsrMatrix` or
+`BitmapMatrix`, a codec changes the precision of any of them.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from automl_rec.plugin.form import (
+    Form,
+    Interval,
+    Leaf,
+    Precision,
+    Product,
+    cheapest_layout,
+    index_bytes,
+)
+
+INDEX_TYPES = {1: torch.uint8, 2: torch.uint16, 4: torch.uint32}
+VALUE_TYPES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "int8": torch.int8,
+}
+
+
+class Matrix(nn.Module, ABC):
+    """A weight W of shape (rows, columns)."""
+
+    rows: int
+    columns: int
+
+    @abstractmethod
+    def gather(self, ids: Tensor) -> Tensor:
+        """Rows of W for ids (...,) int64: (..., columns) float32."""
+
+    @abstractmethod
+    def multiply(self, x: Tensor) -> Tensor:
+        """``x @ W.T`` for x (..., columns): (..., rows) float32."""
+
+    @abstractmethod
+    def bag(self, indptr: Tensor, ids: Tensor) -> Tensor:
+        """Sums of rows: bag b adds rows ``ids[indptr[b]:indptr[b + 1]]``; (B, columns) float32."""
+
+    @abstractmethod
+    def dense(self) -> Tensor:
+        """W as (rows, columns) float32."""
+
+    @abstractmethod
+    def form(self) -> Form:
+        """What the matrix occupies now."""
+
+
+class TrainableMatrix(Matrix):
+    """Float32 values under training, with a mask where a sparsity set one.
+
+    Attributes:
+        weight: (rows, columns) parameter.
+        mask: (rows, columns) float32 of 0 and 1, or None; multiplies the weight at every use.
+    """
+
+    mask: Tensor | None
+
+    def __init__(self, rows: int, columns: int) -> None:
+        super().__init__()
+        self.rows, self.columns = rows, columns
+        self.weight = nn.Parameter(torch.empty(rows, columns))
+        self.register_buffer("mask", None, persistent=False)
+
+    def effective(self) -> Tensor:
+        """The weight as it acts: (rows, columns)."""
+        return self.weight if self.mask is None else self.weight * self.mask
+
+    def gather(self, ids: Tensor) -> Tensor:
+        """See `Matrix.gather`."""
+        rows = F.embedding(ids, self.weight)
+        return rows if self.mask is None else rows * F.embedding(ids, self.mask)
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """See `Matrix.multiply`."""
+        return F.linear(x, self.effective())
+
+    def bag(self, indptr: Tensor, ids: Tensor) -> Tensor:
+        """See `Matrix.bag`."""
+        return F.embedding_bag(ids, self.effective(), indptr[:-1], mode="sum")
+
+    def dense(self) -> Tensor:
+        """See `Matrix.dense`."""
+        return self.effective().detach()
+
+    def form(self) -> Form:
+        """See `Matrix.form`."""
+        return _leaf(self.rows, self.columns, self.rows * self.columns, "fp32")
+
+
+class DenseMatrix(Matrix):
+    """Stored dense values in float32, float16, or int8 with one float32 step per row."""
+
+    values: Tensor
+    scale: Tensor | None
+
+    def __init__(self, values: Tensor, scale: Tensor | None = None) -> None:
+        super().__init__()
+        self.rows, self.columns = values.shape
+        self.register_buffer("values", values)
+        self.register_buffer("scale", scale)
+
+    def gather(self, ids: Tensor) -> Tensor:
+        """See `Matrix.gather`."""
+        rows = F.embedding(ids, self.values).float()
+        return rows if self.scale is None else rows * self.scale[ids][..., None]
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """See `Matrix.multiply`."""
+        product = F.linear(x, self.values.float())
+        return product if self.scale is None else product * self.scale
+
+    def bag(self, indptr: Tensor, ids: Tensor) -> Tensor:
+        """See `Matrix.bag`."""
+        if self.values.dtype == torch.float32:
+            return F.embedding_bag(ids, self.values, indptr[:-1], mode="sum")
+        return _sum_bags(self.gather(ids), indptr)
+
+    def dense(self) -> Tensor:
+        """See `Matrix.dense`."""
+        values = self.values.float()
+        return values if self.scale is None else values * self.scale[:, None]
+
+    def form(self) -> Form:
+        """See `Matrix.form`."""
+        return _leaf(self.rows, self.columns, self.values.numel(), _precision(self.values))
+
+
+class SparseMatrix(Matrix):
+    """Stored non-zero values, in row order; `places` says where they stand.
+
+    The first use expands the places to a scipy matrix, which is kept: the artefact holds the small
+    form, the memory both.
+    """
+
+    values: Tensor
+    scale: Tensor | None
+
+    def __init__(self, rows: int, columns: int, values: Tensor, scale: Tensor | None) -> None:
+        super().__init__()
+        self.rows, self.columns = rows, columns
+        self.register_buffer("values", values)
+        self.register_buffer("scale", scale)
+        self._expanded: sp.csr_matrix | None = None
+        self._transposed: sp.csr_matrix | None = None
+
+    @abstractmethod
+    def places(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Row pointers (rows + 1,) and column numbers (entries,), columns ascending in a row."""
+
+    def expanded(self) -> sp.csr_matrix:
+        """(rows, columns) float32 scipy matrix; computed once, do not change it."""
+        if self._expanded is None:
+            indptr, columns = self.places()
+            values = self.values.float().numpy()
+            if self.scale is not None:
+                values = values * np.repeat(self.scale.numpy(), np.diff(indptr))
+            shape = (self.rows, self.columns)
+            self._expanded = sp.csr_matrix((values, columns, indptr), shape)
+        return self._expanded
+
+    def gather(self, ids: Tensor) -> Tensor:
+        """See `Matrix.gather`."""
+        rows = self.expanded()[ids.reshape(-1).numpy()].toarray()
+        return torch.from_numpy(rows).reshape(*ids.shape, self.columns)
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """See `Matrix.multiply`."""
+        if self._transposed is None:
+            self._transposed = self.expanded().T.tocsr()
+        product = x.reshape(-1, self.columns).numpy() @ self._transposed
+        return torch.from_numpy(product).reshape(*x.shape[:-1], self.rows)
+
+    def bag(self, indptr: Tensor, ids: Tensor) -> Tensor:
+        """See `Matrix.bag`."""
+        ones = np.ones(len(ids), np.float32)
+        bags = sp.csr_matrix((ones, ids.numpy(), indptr.numpy()), (len(indptr) - 1, self.rows))
+        return torch.from_numpy((bags @ self.expanded()).toarray())
+
+    def dense(self) -> Tensor:
+        """See `Matrix.dense`."""
+        return torch.from_numpy(self.expanded().toarray())
+
+    def form(self) -> Form:
+        """See `Matrix.form`."""
+        return _leaf(self.rows, self.columns, len(self.values), _precision(self.values))
+
+
+class CsrMatrix(SparseMatrix):
+    """Compressed sparse rows with the smallest index types that fit."""
+
+    indptr: Tensor
+    indices: Tensor
+
+    def __init__(
+        self,
+        columns: int,
+        indptr: Tensor,
+        indices: Tensor,
+        values: Tensor,
+        scale: Tensor | None = None,
+    ) -> None:
+        super().__init__(len(indptr) - 1, columns, values, scale)
+        self.register_buffer("indptr", indptr.to(INDEX_TYPES[index_bytes(len(values))]))
+        self.register_buffer("indices", indices.to(INDEX_TYPES[index_bytes(columns - 1)]))
+
+    def places(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """See `SparseMatrix.places`."""
+        return self.indptr.numpy().astype(np.int64), self.indices.numpy().astype(np.int32)
+
+
+class BitmapMatrix(SparseMatrix):
+    """Non-zero values and one bit for every place, row by row, eight to a byte."""
+
+    bits: Tensor
+
+    def __init__(
+        self,
+        rows: int,
+        columns: int,
+        bits: Tensor,
+        values: Tensor,
+        scale: Tensor | None = None,
+    ) -> None:
+        super().__init__(rows, columns, values, scale)
+        self.register_buffer("bits", bits)
+
+    def places(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """See `SparseMatrix.places`."""
+        bits = np.unpackbits(self.bits.numpy(), count=self.rows * self.columns)
+        places = sp.csr_matrix(bits.reshape(self.rows, self.columns))
+        return places.indptr.astype(np.int64), places.indices.astype(np.int32)
+
+
+class LowRankMatrix(Matrix):
+    """The product ``left @ right.T`` of left (rows, rank) and right (columns, rank).
+
+    Attributes:
+        zero_diagonal: whether entry (i, i) counts as 0, as in item-item weights: an item must not
+            recommend itself, and a product of factors has no zero diagonal of its own.
+    """
+
+    def __init__(self, left: Matrix, right: Matrix, *, zero_diagonal: bool = False) -> None:
+        super().__init__()
+        self.rows, self.columns = left.rows, right.rows
+        self.left, self.right, self.zero_diagonal = left, right, zero_diagonal
+        self._diagonal: Tensor | None = None
+
+    @property
+    def rank(self) -> int:
+        """The inner width."""
+        return self.left.columns
+
+    def gather(self, ids: Tensor) -> Tensor:
+        """See `Matrix.gather`."""
+        rows = self.right.multiply(self.left.gather(ids))
+        if self.zero_diagonal:
+            rows = rows.scatter(-1, ids[..., None], 0.0)
+        return rows
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """See `Matrix.multiply`."""
+        inner = self._project(x)
+        product = self.left.multiply(inner)
+        return product - x * self._diagonal_values() if self.zero_diagonal else product
+
+    def bag(self, indptr: Tensor, ids: Tensor) -> Tensor:
+        """See `Matrix.bag`."""
+        bags = self.right.multiply(self.left.bag(indptr, ids))
+        if self.zero_diagonal:
+            owners = torch.repeat_interleave(torch.arange(len(indptr) - 1), indptr.diff())
+            bags.index_put_((owners, ids), -self._diagonal_values()[ids], accumulate=True)
+        return bags
+
+    def dense(self) -> Tensor:
+        """See `Matrix.dense`."""
+        product = self.left.dense() @ self.right.dense().T
+        return product.fill_diagonal_(0.0) if self.zero_diagonal else product
+
+    def form(self) -> Form:
+        """See `Matrix.form`."""
+        return Product(self.left.form(), self.right.form())
+
+    def _project(self, x: Tensor) -> Tensor:
+        if isinstance(self.right, DenseMatrix) and self.right.values.dtype == torch.float32:
+            return x @ self.right.values
+        return x @ self.right.dense()
+
+    def _diagonal_values(self) -> Tensor:
+        if self._diagonal is None:
+            self._diagonal = (self.left.dense() * self.right.dense()).sum(1)
+        return self._diagonal
+
+
+def store(matrix: Matrix) -> Matrix:
+    """The matrix without training state: masks folded, parameters turned into stored values."""
+    return DenseMatrix(matrix.dense().clone()) if isinstance(matrix, TrainableMatrix) else matrix
+
+
+def map_leaves(matrix: Matrix, change: Callable[[Matrix], Matrix]) -> Matrix:
+    """The matrix with every factor of a product, or itself, changed."""
+    if isinstance(matrix, LowRankMatrix):
+        left, right = map_leaves(matrix.left, change), map_leaves(matrix.right, change)
+        return LowRankMatrix(left, right, zero_diagonal=matrix.zero_diagonal)
+    return change(matrix)
+
+
+def keep(weight: Tensor, kept: Tensor) -> Matrix:
+    """The entries of weight (rows, columns) where ``kept`` (bool) holds, in the cheapest layout.
+
+    Entries that are kept stay stored even when they are 0, so that bytes follow from the number
+    kept.
+    """
+    rows, columns = weight.shape
+    entries = int(kept.sum())
+    layout = cheapest_layout(rows, columns, entries, "fp32")
+    if layout == "dense":
+        return DenseMatrix(weight * kept)
+    values = weight[kept].contiguous()
+    if layout == "bitmap":
+        return BitmapMatrix(rows, columns, _pack(kept), values)
+    indptr = torch.cat([torch.zeros(1, dtype=torch.int64), kept.sum(1).cumsum(0)])
+    return CsrMatrix(columns, indptr, kept.nonzero()[:, 1], values)
+
+
+def from_scipy(matrix: sp.csr_matrix) -> Matrix:
+    """A scipy matrix in the cheapest layout; its explicit zeros are dropped."""
+    matrix = matrix.copy()
+    matrix.eliminate_zeros()
+    matrix.sort_indices()
+    rows, columns = matrix.shape
+    layout = cheapest_layout(rows, columns, matrix.nnz, "fp32")
+    if layout == "csr":
+        indptr = torch.from_numpy(matrix.indptr.astype(np.int64))
+        indices = torch.from_numpy(matrix.indices.astype(np.int64))
+        values = torch.from_numpy(matrix.data.astype(np.float32))
+        return CsrMatrix(columns, indptr, indices, values)
+    dense = torch.from_numpy(matrix.toarray().astype(np.float32))
+    return keep(dense, dense != 0)
+
+
+def quantise(matrix: Matrix, precision: Precision) -> Matrix:
+    """The stored matrix with its values rounded to a precision.
+
+    int8 is symmetric per row: step = largest absolute value / 127, so the error of a value is at
+    most half a step. A sparse matrix moves to whatever layout is cheapest at the new precision.
+
+    Args:
+        matrix: stored (not trainable) matrix in float32.
+        precision: ``"fp32"`` returns the matrix itself.
+    """
+    if precision == "fp32":
+        return matrix
+    return map_leaves(matrix, lambda leaf: _quantise_leaf(leaf, precision))
+
+
+def _quantise_leaf(leaf: Matrix, precision: Precision) -> Matrix:
+    dense = leaf.dense()
+    scale = None
+    values = dense.half()
+    if precision == "int8":
+        scale = dense.abs().amax(1) / 127
+        step = torch.where(scale > 0, scale, 1.0)
+        values = (dense / step[:, None]).round().clamp(-127, 127).to(torch.int8)
+    if isinstance(leaf, DenseMatrix):
+        return DenseMatrix(values, scale)
+    sparse = cast("SparseMatrix", leaf)
+    indptr, columns = sparse.places()
+    rows = np.repeat(np.arange(sparse.rows), np.diff(indptr))
+    kept = values[rows, columns].contiguous()
+    return _sparse_layout(sparse, indptr, columns, kept, scale, precision)
+
+
+def _sparse_layout(
+    sparse: SparseMatrix,
+    indptr: np.ndarray[Any, Any],
+    columns: np.ndarray[Any, Any],
+    values: Tensor,
+    scale: Tensor | None,
+    precision: Precision,
+) -> Matrix:
+    layout = cheapest_layout(sparse.rows, sparse.columns, len(values), precision)
+    if layout == "csr":
+        places = torch.from_numpy(indptr), torch.from_numpy(columns.astype(np.int64))
+        return CsrMatrix(sparse.columns, *places, values, scale)
+    dense = torch.zeros(sparse.rows, sparse.columns, dtype=values.dtype)
+    rows = np.repeat(np.arange(sparse.rows), np.diff(indptr))
+    dense[rows, columns] = values
+    if layout == "dense":
+        return DenseMatrix(dense, scale)
+    kept = torch.zeros(dense.shape, dtype=torch.bool)
+    kept[rows, columns] = True
+    return BitmapMatrix(sparse.rows, sparse.columns, _pack(kept), values, scale)
+
+
+def describe(matrix: Matrix) -> dict[str, Any]:
+    """The layout as plain data, from which `blank` makes a matrix of the same shape."""
+    if isinstance(matrix, LowRankMatrix):
+        factors = {"left": describe(matrix.left), "right": describe(matrix.right)}
+        return {"layout": "low-rank", "zero_diagonal": matrix.zero_diagonal, **factors}
+    stored = cast("DenseMatrix | SparseMatrix", matrix)
+    layout = {DenseMatrix: "dense", CsrMatrix: "csr", BitmapMatrix: "bitmap"}[type(stored)]
+    return {
+        "layout": layout,
+        "rows": stored.rows,
+        "columns": stored.columns,
+        "entries": stored.values.numel(),
+        "precision": _precision(stored.values),
+    }
+
+
+def blank(description: dict[str, Any]) -> Matrix:
+    """A matrix on the meta device with the layout and shapes of a description.
+
+    Raises:
+        KeyError: the description lacks a field or names no layout.
+    """
+    layout = description["layout"]
+    if layout == "low-rank":
+        left, right = blank(description["left"]), blank(description["right"])
+        return LowRankMatrix(left, right, zero_diagonal=bool(description["zero_diagonal"]))
+    rows, columns, entries = (int(description[name]) for name in ("rows", "columns", "entries"))
+    precision: Precision = description["precision"]
+    with torch.device("meta"):
+        scale = torch.empty(rows) if precision == "int8" else None
+        values = torch.empty(entries, dtype=VALUE_TYPES[precision])
+        if layout == "dense":
+            return DenseMatrix(values.reshape(rows, columns), scale)
+        if layout == "csr":
+            indptr, indices = torch.empty(rows + 1), torch.empty(entries)
+            return CsrMatrix(columns, indptr, indices, values, scale)
+        if layout == "bitmap":
+            bits = torch.empty(-(-rows * columns // 8), dtype=torch.uint8)
+            return BitmapMatrix(rows, columns, bits, values, scale)
+    raise KeyError(layout)
+
+
+def _leaf(rows: int, columns: int, entries: int, precision: Precision) -> Leaf:
+    sizes = [Interval(size, size) for size in (rows, columns, entries)]
+    return Leaf(sizes[0], sizes[1], sizes[2], precision)
+
+
+def _precision(values: Tensor) -> Precision:
+    return next(name for name, dtype in VALUE_TYPES.items() if dtype == values.dtype)
+
+
+def _pack(kept: Tensor) -> Tensor:
+    return torch.from_numpy(np.packbits(kept.reshape(-1).numpy()))
+
+
+def _sum_bags(rows: Tensor, indptr: Tensor) -> Tensor:
+    owners = torch.repeat_interleave(torch.arange(len(indptr) - 1), indptr.diff())
+    sums = torch.zeros(len(indptr) - 1, rows.shape[1])
+    return sums.index_add_(0, owners, rows)

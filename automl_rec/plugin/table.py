@@ -1,0 +1,116 @@
+"""Tables: rows of width D for ids, whatever they are stored as."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from automl_rec.plugin.matrix import TrainableMatrix
+from automl_rec.plugin.weight import Use, Weight
+
+if TYPE_CHECKING:
+    from automl_rec.plugin.catalog import IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What a model asks of a table, as an embedding sees it.
+
+    Attributes:
+        name: the table's name in its model, e.g. ``"item"``.
+        num_rows: number of ids N.
+        width: columns D the model expects.
+        std: standard deviation of the rows at the start.
+        counts: (N,) int64 train counts of the ids, or None where nothing counts them.
+        lookups: rows read to score one user.
+        scored: whether scoring one user multiplies all rows with a vector.
+    """
+
+    name: str
+    num_rows: int
+    width: int
+    std: float = 0.1
+    counts: "IntArray | None" = None
+    lookups: float = 1.0
+    scored: bool = False
+
+
+class Table(nn.Module, ABC):
+    """Rows (N, D) for ids 0..N-1; a negative id (`PADDING`) reads zeros and learns nothing.
+
+    Attributes:
+        num_rows: number of ids N.
+        width: columns D.
+        exact: whether `assign` can store any rows exactly. A model that propagates its tables
+            (LightGCN) then ships the propagated rows, else the stored ones with what it needs to
+            propagate them.
+    """
+
+    exact: bool = False
+
+    def __init__(self, field: Field) -> None:
+        super().__init__()
+        self.num_rows, self.width = field.num_rows, field.width
+
+    @abstractmethod
+    def read(self, ids: Tensor) -> Tensor:
+        """Rows of ids (B,) int64, all in 0..N-1: (B, D) float32."""
+
+    @abstractmethod
+    def assign(self, rows: Tensor) -> None:
+        """Stores the nearest table to rows (N, D) that the scheme can hold."""
+
+    @abstractmethod
+    def weights(self) -> tuple[Weight, ...]:
+        """Every weight of the table, those that compression must leave alone included."""
+
+    def lookup(self, ids: Tensor) -> Tensor:
+        """Rows of ids (...,) int64: (..., D) float32, zeros for negative ids."""
+        flat = ids.reshape(-1)
+        rows = self.read(flat.clamp(min=0))
+        if bool((flat < 0).any()):
+            rows = rows * (flat >= 0)[:, None]
+        return rows.reshape(*ids.shape, self.width)
+
+    def rows(self) -> Tensor:
+        """All rows: (N, D) float32, differentiable."""
+        return self.read(torch.arange(self.num_rows))
+
+    def score(self, x: Tensor) -> Tensor:
+        """``x @ rows.T`` for x (..., D): (..., N) float32."""
+        return x @ self.rows().T
+
+
+class PlainTable(Table):
+    """One stored row an id."""
+
+    exact = True
+
+    def __init__(self, field: Field, generator: torch.Generator) -> None:
+        super().__init__(field)
+        use = Use(products=float(field.scored), rows=field.lookups)
+        self.store = Weight(f"{field.name}.store", field.num_rows, field.width, "table", use)
+        self.store.initialise(field.std, generator)
+
+    def read(self, ids: Tensor) -> Tensor:
+        """See `Table.read`."""
+        return self.store.matrix.gather(ids)
+
+    def rows(self) -> Tensor:
+        """See `Table.rows`."""
+        matrix = self.store.matrix
+        return matrix.effective() if isinstance(matrix, TrainableMatrix) else matrix.dense()
+
+    def score(self, x: Tensor) -> Tensor:
+        """See `Table.score`."""
+        return self.store.matrix.multiply(x)
+
+    def assign(self, rows: Tensor) -> None:
+        """See `Table.assign`; exact."""
+        self.store.assign(rows)
+
+    def weights(self) -> tuple[Weight, ...]:
+        """See `Table.weights`."""
+        return (self.store,)

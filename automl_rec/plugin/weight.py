@@ -1,0 +1,94 @@
+"""Weights: the named places where a model keeps a matrix, which rank and sparsity may replace."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import scipy.sparse as sp
+import torch
+from torch import Tensor, nn
+
+from automl_rec.plugin.form import Form, Interval, dense_form
+from automl_rec.plugin.matrix import Matrix, TrainableMatrix, from_scipy, store
+
+Role: TypeAlias = Literal["table", "linear", "item-item"]
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How often a weight is read to score one user against all items.
+
+    Attributes:
+        products: matrix-vector products.
+        rows: single rows read.
+    """
+
+    products: float = 0.0
+    rows: float = 0.0
+
+
+class Weight(nn.Module):
+    """One 2-D weight of a model: what it is for, and the matrix it holds now.
+
+    Attributes:
+        name: unique in its model, e.g. ``"item.store"``.
+        role: ``"table"`` (rows are ids), ``"linear"`` (out, in), or ``"item-item"``.
+        matrix: the current layout; compression replaces it.
+        zero_diagonal: whether entry (i, i) must act as 0.
+        sensitive: whether compression leaves it alone (gates, final logits, projections).
+        limit: largest number of entries a model will ever store here, where the data decide how
+            many; None for a dense weight.
+    """
+
+    matrix: Matrix
+
+    def __init__(
+        self,
+        name: str,
+        rows: int,
+        columns: int,
+        role: Role,
+        use: Use,
+        *,
+        zero_diagonal: bool = False,
+        sensitive: bool = False,
+        limit: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.name, self.role, self.use = name, role, use
+        self.rows, self.columns = rows, columns
+        self.zero_diagonal, self.sensitive, self.limit = zero_diagonal, sensitive, limit
+        # A limited weight never exists densely: its model assigns it sparse, once.
+        self.matrix = (
+            TrainableMatrix(rows, columns)
+            if limit is None
+            else from_scipy(sp.csr_matrix((rows, columns)))
+        )
+
+    @property
+    def trainable(self) -> nn.Parameter:
+        """The (rows, columns) parameter under training."""
+        assert isinstance(self.matrix, TrainableMatrix), f"{self.name} is no longer under training"
+        return self.matrix.weight
+
+    def initialise(self, std: float, generator: torch.Generator) -> None:
+        """Draws the values from N(0, std^2)."""
+        with torch.no_grad():
+            if not self.trainable.is_meta:
+                self.trainable.normal_(0.0, std, generator=generator)
+
+    def assign(self, values: Tensor | sp.csr_matrix) -> None:
+        """Sets the values: (rows, columns) dense, or sparse where the weight has a limit."""
+        if not isinstance(values, Tensor):
+            self.matrix = from_scipy(values)
+            return
+        with torch.no_grad():
+            self.trainable.copy_(values)
+
+    def price(self) -> Form:
+        """What the weight will occupy if nothing compresses it, before the data are known."""
+        form = dense_form(self.rows, self.columns)
+        return form if self.limit is None else form.kept(Interval(0, self.limit))
+
+    def freeze(self) -> None:
+        """Turns a matrix under training into a stored one."""
+        self.matrix = store(self.matrix)

@@ -1,0 +1,1 @@
+"""The search: suggestions, engines, and the run of a study."""

@@ -1,0 +1,1 @@
+"""Artefacts, loaded and asked for recommendations."""

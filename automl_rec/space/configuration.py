@@ -1,0 +1,78 @@
+"""Configurations: one point of a space, as plain data."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from automl_rec.errors import SpaceError
+from automl_rec.plugin import KINDS, Kind, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """One component with the value of every hyperparameter that acts."""
+
+    name: str
+    hyperparameters: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A model with the compressions that act on it; None where none can act.
+
+    Two configurations that train and serve the same are equal and have the same digest.
+    """
+
+    model: Chosen
+    embedding: Chosen | None = None
+    rank: Chosen | None = None
+    sparsity: Chosen | None = None
+
+    def chosen(self, kind: Kind) -> Chosen | None:
+        """The component of a kind."""
+        selected: Chosen | None = getattr(self, kind)
+        return selected
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """Plain data: kind -> component name -> hyperparameters; absent kinds left out."""
+        parts = ((kind, self.chosen(kind)) for kind in KINDS)
+        return {kind: {p.name: dict(sorted(p.hyperparameters.items()))} for kind, p in parts if p}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Configuration":
+        """The configuration that `as_dict` described.
+
+        Raises:
+            SpaceError: the data have another form.
+        """
+        parts = {kind: _chosen(kind, data[kind]) for kind in KINDS if kind in data}
+        unknown = sorted(set(data) - set(KINDS))
+        if unknown or "model" not in parts:
+            raise SpaceError(
+                f"A configuration must have model and may have embedding, rank and sparsity, got "
+                f"{', '.join(sorted(data)) or 'nothing'}. Write them as kind: {{name: {{...}}}}."
+            )
+        return cls(**parts)
+
+    @property
+    def text(self) -> str:
+        """Canonical JSON: the same for equal configurations."""
+        return json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits of the SHA-256 of the canonical text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:16]
+
+
+def _chosen(kind: Kind, data: object) -> Chosen:
+    if isinstance(data, Mapping) and len(data) == 1:
+        name, values = next(iter(data.items()))
+        if isinstance(name, str) and isinstance(values, Mapping):
+            return Chosen(name, dict(values))
+    raise SpaceError(
+        f"A configuration's {kind} must be {{name: {{hyperparameter: value}}}}, got {data!r}. "
+        f"Write one component with its hyperparameters."
+    )

@@ -1,0 +1,1 @@
+"""Studies and trials in a database."""
