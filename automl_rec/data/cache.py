@@ -1,0 +1,58 @@
+"""Where prepared data lie, and how a folder appears there whole or not at all."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from automl_rec.errors import DataError
+
+
+def cache_folder() -> Path:
+    """``AUTOML_REC_CACHE``, else the platform's folder for caches of the user."""
+    chosen = os.environ.get("AUTOML_REC_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "automl_rec"
+    variable, fallback = (
+        ("LOCALAPPDATA", Path.home() / "AppData" / "Local")
+        if sys.platform == "win32"
+        else ("XDG_CACHE_HOME", Path.home() / ".cache")
+    )
+    return Path(os.environ.get(variable) or fallback) / "automl_rec"
+
+
+def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a folder that appears under its name only when it is complete.
+
+    If another process was faster its folder stays.
+
+    Raises:
+        DataError: the disk refuses.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
+        try:
+            write(unfinished)
+            _publish(unfinished, folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    except OSError as error:
+        raise DataError(
+            f"{folder}: the prepared data cannot be written ({error.strerror or error}). "
+            "Free space, or set AUTOML_REC_CACHE to a folder that can be written."
+        ) from error
+
+
+def _publish(unfinished: Path, folder: Path) -> None:
+    # mkdtemp makes folders private; a cache may be shared.
+    unfinished.chmod(0o755)
+    try:
+        unfinished.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise

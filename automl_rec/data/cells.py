@@ -1,0 +1,140 @@
+"""Cells of one column -> ids, numbers and seconds; a bad one is named by its row."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from automl_rec.errors import DataError
+
+_REMAP = "Correct it, or map another column."
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The cells of one column of one file.
+
+    Attributes:
+        values: the cells as read.
+        rows: number in the file of each.
+        column: its name.
+        where: the file.
+    """
+
+    values: pl.Series
+    rows: pl.Series
+    column: str
+    where: str
+
+    def refuse(self, bad: pl.Series, required: str, remedy: str) -> None:
+        """Refuse the first bad cell, if there is one.
+
+        Args:
+            bad: which cells break the requirement; null counts as not.
+            required: completes "must be ...".
+            remedy: a sentence.
+
+        Raises:
+            DataError: naming file, row, column and cell.
+        """
+        bad = bad.fill_null(value=False)
+        if not bad.any():
+            return
+        first = bad.arg_max() or 0
+        value = self.values[first]
+        received = "nothing" if value is None or value == "" else repr(value)
+        raise DataError(
+            f"{self.where}: row {self.rows[first]}, column {self.column!r} must be {required}, "
+            f"got {received}. {remedy}"
+        )
+
+
+def ids(cells: Cells) -> pl.Series:
+    """Ids as text, without surrounding blanks.
+
+    Raises:
+        DataError: an id is empty or NaN.
+    """
+    values = _whole(cells) if cells.values.dtype.is_float() else cells.values
+    text = _cast(cells, values, pl.String()).str.strip_chars()
+    bad = text.is_null() | (text == "") | text.is_in(["nan", "NaN"])
+    cells.refuse(bad, "an id", "Fill it in, or remove the row.")
+    return text
+
+
+def values(cells: Cells) -> pl.Series:
+    """Names of domains or behaviours as text, null where the cell is empty."""
+    return _cast(cells, cells.values, pl.String()).str.strip_chars().replace("", None)
+
+
+def numbers(cells: Cells) -> pl.Series:
+    """Float64 numbers.
+
+    Raises:
+        DataError: a cell is not a finite number.
+    """
+    found = _floats(cells)
+    cells.refuse(~found.is_finite().fill_null(value=False), "a number", _REMAP)
+    return found
+
+
+def optional_numbers(cells: Cells) -> pl.Series:
+    """Float64 numbers, NaN where the cell is empty.
+
+    Raises:
+        DataError: a cell is neither empty nor a number.
+    """
+    found = _floats(cells)
+    cells.refuse(found.is_null() & cells.values.is_not_null(), "a number or empty", _REMAP)
+    return found.fill_null(float("nan"))
+
+
+def seconds(cells: Cells) -> pl.Series:
+    """Float64 times: numbers as they are, dates as seconds since 1970.
+
+    Raises:
+        DataError: a cell is neither a number of at least 0 nor an ISO date.
+    """
+    found = _epoch(cells.values) if cells.values.dtype.is_temporal() else _floats(cells)
+    if cells.values.dtype == pl.String and found.null_count() > cells.values.null_count():
+        found = found.fill_null(_parsed_dates(cells.values))
+    bad = ~(found.is_finite().fill_null(value=False) & (found >= 0).fill_null(value=False))
+    required = "a time: a number of at least 0, or a date such as 2024-05-31 18:30:00"
+    cells.refuse(bad, required, "Correct it, or remove the row.")
+    return found
+
+
+def _whole(cells: Cells) -> pl.Series:
+    found = cells.values
+    fractional = found.is_not_nan() & (found != found.round(0))
+    cells.refuse(fractional, "a whole number or text", "Map another column.")
+    return found.fill_nan(None).cast(pl.Int64, strict=False)
+
+
+def _floats(cells: Cells) -> pl.Series:
+    found = cells.values
+    if found.dtype == pl.String:
+        return found.str.strip_chars().cast(pl.Float64, strict=False)
+    return _cast(cells, found, pl.Float64())
+
+
+def _cast(cells: Cells, found: pl.Series, dtype: pl.DataType) -> pl.Series:
+    try:
+        return found.cast(dtype)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            f"{cells.where}: column {cells.column!r} holds {found.dtype}, which cannot be read as "
+            f"{dtype}. Map another column."
+        ) from error
+
+
+def _parsed_dates(text: pl.Series) -> pl.Series:
+    iso = text.str.strip_chars().str.replace("T", " ", literal=True).str.strip_suffix("Z")
+    for form in ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d"):
+        found = iso.str.to_datetime(form, strict=False, time_unit="us")
+        if found.null_count() < len(found):
+            return _epoch(found)
+    return pl.repeat(None, len(text), dtype=pl.Float64, eager=True)
+
+
+def _epoch(times: pl.Series) -> pl.Series:
+    return times.cast(pl.Datetime("us")).cast(pl.Int64).cast(pl.Float64) / 1e6

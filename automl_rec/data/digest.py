@@ -1,0 +1,45 @@
+"""The identity of prepared data: what went in, wherever it lay."""
+
+import hashlib
+import json
+
+from automl_rec.data.reader import PARTS, event_files
+from automl_rec.data.request import DataRequest
+from automl_rec.data.table import existing, format_of
+from automl_rec.errors import DataError
+
+FORMAT_VERSION = 1
+"""Of the prepared folder; raised whenever the same input would be written differently."""
+
+
+def digest_of(request: DataRequest) -> str:
+    """Hexadecimal sha256 over the files' bytes and formats, the request and the format version.
+
+    Raises:
+        DataError: a file is missing or cannot be read.
+    """
+    files = {PARTS[part]: path for part, path in event_files(request)}
+    for role in ("user_features", "item_features"):
+        features = getattr(request, role)
+        if features is not None:
+            files[role] = features.path
+    formats = {
+        name: format_of(existing(path), request.format if name in PARTS else None)
+        for name, path in files.items()
+        if name in PARTS
+    }
+    facts = {
+        "format_version": FORMAT_VERSION,
+        "request": request.canonical(),
+        "formats": formats,
+        "files": {name: _file_digest(path) for name, path in files.items()},
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _file_digest(path: str) -> str:
+    try:
+        with existing(path).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error}). Check its permissions.") from error

@@ -1,0 +1,250 @@
+"""One file of columns: text or Parquet, checked before it is trusted."""
+
+import csv
+import gzip
+import mmap
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from automl_rec.data.request import Format
+from automl_rec.data.text_check import Records, check_fields, check_utf8
+from automl_rec.errors import DataError
+
+_EXTENSIONS: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".inter": "inter",
+    ".item": "inter",
+    ".user": "inter",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+_SEPARATORS = {"csv": ",", "tsv": "\t", "inter": "\t"}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A file whose header is known and whose cells are not read yet.
+
+    Attributes:
+        path: the file.
+        format: any but ``lists``.
+        header: names of the columns.
+        separator: of text, else None.
+        content: the text, decompressed.
+    """
+
+    path: Path
+    format: Format
+    header: tuple[str, ...]
+    separator: str | None = None
+    content: bytes | mmap.mmap | None = None
+
+    @property
+    def where(self) -> str:
+        """The file's name as messages give it."""
+        return str(self.path)
+
+    def read(self, columns: Sequence[str]) -> pl.DataFrame:
+        """The columns asked for and ``row``, each row's number in the file.
+
+        Text cells come as strings, empty ones as null; Parquet keeps its types.
+
+        Raises:
+            DataError: the file is malformed.
+        """
+        return self._read_parquet(columns) if self.content is None else self._read_text(columns)
+
+    def _read_parquet(self, columns: Sequence[str]) -> pl.DataFrame:
+        try:
+            frame = pl.read_parquet(self.path, columns=list(dict.fromkeys(columns)), glob=False)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise _broken_parquet(self.path, error) from error
+        if not frame.height:
+            raise _no_rows(self.where)
+        return frame.with_row_index("row", offset=1)
+
+    def _read_text(self, columns: Sequence[str]) -> pl.DataFrame:
+        assert self.separator is not None
+        assert self.content is not None
+        with memoryview(self.content) as view:
+            records = check_fields(view, self.separator, self.where, quoted=self._quoted)
+        if records.number - len(records.blank) <= 1:
+            raise _no_rows(self.where)
+        frame = self._parse(columns)
+        expected = records.number - 1
+        if frame.height != expected:
+            raise DataError(
+                f"{self.where}: {expected} rows were counted and {frame.height} parsed, so its "
+                "quotes are not balanced. Quote whole fields, and double a quote inside one."
+            )
+        return _without_blank(frame.with_row_index("row", offset=2), records)
+
+    @property
+    def _quoted(self) -> bool:
+        return self.format != "inter"
+
+    def _parse(self, columns: Sequence[str]) -> pl.DataFrame:
+        assert self.content is not None
+        scan = pl.scan_csv(
+            self.path if isinstance(self.content, mmap.mmap) else self.content,
+            separator=self.separator or ",",
+            quote_char='"' if self._quoted else None,
+            has_header=False,
+            skip_lines=1,
+            schema=dict.fromkeys(self.header, pl.String),
+            glob=False,
+        )
+        try:
+            return scan.select(list(dict.fromkeys(columns))).collect()
+        except pl.exceptions.PolarsError as error:
+            raise DataError(
+                f"{self.where}: cannot be parsed ({str(error).splitlines()[0]}). "
+                f"Check that it is {self.format}."
+            ) from error
+
+
+def open_table(path: str, format: Format | None, separator: str | None) -> Table:
+    """The file's format, header and content, nothing parsed.
+
+    Raises:
+        DataError: the file is missing, empty, truncated, of an unknown format, or its header is
+            not divided by the separator.
+    """
+    file = existing(path)
+    format = format_of(file, format)
+    if format == "parquet":
+        return Table(file, format, _parquet_header(file))
+    content = read_content(file)
+    with memoryview(content) as view:
+        check_utf8(view, path)
+    separator = separator or _SEPARATORS[format]
+    header = _text_header(content, format, separator, path)
+    return Table(file, format, header, separator, content)
+
+
+def existing(path: str) -> Path:
+    """The path, which is a file.
+
+    Raises:
+        DataError: it is not.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        kind = "is a folder, not a file" if file.is_dir() else "does not exist"
+        raise DataError(
+            f"{path}: this file {kind} (looked for from {Path.cwd()}). Correct the path under data."
+        )
+    return file
+
+
+def format_of(path: Path, given: Format | None) -> Format:
+    """The format asked for, or that of the extension, ``.gz`` aside.
+
+    Raises:
+        DataError: neither is known.
+    """
+    if given is not None:
+        return given
+    suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+    if suffix not in _EXTENSIONS:
+        raise DataError(
+            f"{path}: the extension {suffix!r} does not tell the format. "
+            "Give data.format: csv, tsv, parquet, inter, or lists (lines of user item item ...)."
+        )
+    return _EXTENSIONS[suffix]
+
+
+def read_content(path: Path) -> bytes | mmap.mmap:
+    """The bytes of a text file: mapped, or decompressed in memory if it ends in ``.gz``.
+
+    Raises:
+        DataError: the file is empty, unreadable or truncated.
+    """
+    try:
+        content = _decompressed(path) if path.suffix == ".gz" else _mapped(path)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"{path}: the gzip file is damaged or cut short ({error}). Copy or download it again."
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error}). Check its permissions.") from error
+    if not content:
+        raise DataError(f"{path}: the file is empty. Give a file with a header line and events.")
+    return content
+
+
+def _decompressed(path: Path) -> bytes:
+    with gzip.open(path) as stream:
+        return stream.read()
+
+
+def _mapped(path: Path) -> bytes | mmap.mmap:
+    with path.open("rb") as stream:
+        if not path.stat().st_size:
+            return b""
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _parquet_header(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(pl.read_parquet_schema(path))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _broken_parquet(path, error) from error
+
+
+def _text_header(
+    content: bytes | mmap.mmap,
+    format: Format,
+    separator: str,
+    where: str,
+) -> tuple[str, ...]:
+    end = content.find(b"\n")
+    line = content[: end if end >= 0 else len(content)].decode("utf-8-sig").strip("\r")
+    row = next(csv.reader([line], delimiter=separator, quoting=_quoting(format)), [])
+    header = tuple(name.strip() for name in row)
+    if format == "inter":
+        header = tuple(name.split(":")[0] for name in header)
+    if len(header) < 2:
+        raise _wrong_separator(line, separator, where)
+    repeated = [name for name in header if header.count(name) > 1]
+    if repeated:
+        raise DataError(f"{where}: the header names {repeated[0]!r} twice. Rename one of them.")
+    return header
+
+
+def _quoting(format: Format) -> Literal[0, 3]:
+    return csv.QUOTE_NONE if format == "inter" else csv.QUOTE_MINIMAL
+
+
+def _wrong_separator(line: str, separator: str, where: str) -> DataError:
+    fact = f"{where}: the header {line[:80]!r} is one column when divided at {separator!r}."
+    likely = next((other for other in ",\t;|" if other != separator and other in line), None)
+    if likely is None:
+        return DataError(f"{fact} Give a file with a user and an item column.")
+    remedy = "format: tsv" if likely == "\t" else f'separator: "{likely}"'
+    return DataError(f"{fact} It seems to use {likely!r}: set data.{remedy}.")
+
+
+def _without_blank(frame: pl.DataFrame, records: Records) -> pl.DataFrame:
+    if not len(records.blank):
+        return frame
+    kept = np.ones(frame.height, bool)
+    kept[records.blank - 1] = False
+    return frame.filter(kept)
+
+
+def _no_rows(where: str) -> DataError:
+    return DataError(f"{where}: there is a header and no row below it. Give a file with events.")
+
+
+def _broken_parquet(path: Path, error: Exception) -> DataError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return DataError(f"{path}: cannot be read as Parquet ({reason}). Write it again or set format.")
