@@ -20,7 +20,7 @@ class Embedding(ABC):
         """
 
     def encode(self, table: Table) -> None:
-        """Changes the finished table's weights to the precision served; the last step of all."""
+        """Changes all of the finished table's weights to what is served; the last step of all."""
 
     def price(self, form: Form) -> Form:
         """The form of one weight of a table after `encode`, exactly as `encode` would make it."""

@@ -37,7 +37,8 @@ class Layers:
     Attributes:
         catalog: sizes and counts behind the fields.
         generator: source of every initial value.
-        tables: name -> table, in the order of the requests.
+        tables: name -> table of ids, made by the embedding.
+        private: name -> table that belongs to the model alone and is never compressed.
         weights: name -> weight, those of tables included.
         masked: whether a sparsity will mask weights while they train.
     """
@@ -53,6 +54,7 @@ class Layers:
         self.catalog, self.generator, self.masked = catalog, generator, masked
         self._embedding = embedding
         self.tables: dict[str, Table] = {}
+        self.private: dict[str, Table] = {}
         self.weights: dict[str, Weight] = {}
 
     def table(
@@ -75,16 +77,16 @@ class Layers:
             scored: whether scoring one user multiplies all rows with a vector.
             rows: number of ids of a table that belongs to the model alone (positions).
         """
-        assert name not in self.tables, f"the table {name!r} was asked for twice: share it"
-        counts = None if rows is not None else self.catalog.counts(name)
-        size = rows if rows is not None else len(self.catalog.counts(name))
-        field = Field(name, size, width, std, counts, lookups, scored)
-        if self._embedding is None or rows is not None:
+        known = self.tables | self.private
+        assert name not in known, f"the table {name!r} was asked for twice: share it"
+        if rows is not None:
+            field = Field(name, rows, width, std, None, lookups, scored)
             table: Table = PlainTable(field, self.generator)
+            self.private[name] = table
         else:
-            table = self._embedding.table(field, self.generator)
-        table.exact = table.exact and not self.masked
-        self.tables[name] = table
+            counts = self.catalog.counts(name)
+            table = self._made(Field(name, len(counts), width, std, counts, lookups, scored))
+            self.tables[name] = table
         for weight in table.weights():
             weight.sensitive = weight.sensitive or rows is not None
             self._add(weight)
@@ -130,6 +132,14 @@ class Layers:
         weight = Weight(name, items, items, "item-item", use, zero_diagonal=True, limit=limit)
         self._add(weight)
         return weight
+
+    def _made(self, field: Field) -> Table:
+        if self._embedding is None:
+            table: Table = PlainTable(field, self.generator)
+        else:
+            table = self._embedding.table(field, self.generator)
+        table.exact = table.exact and not self.masked
+        return table
 
     def _add(self, weight: Weight) -> None:
         assert weight.name not in self.weights, f"two weights are named {weight.name!r}"

@@ -1,0 +1,303 @@
+"""From a configuration to a model: tables, then weights, then masks; and to what is served."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from automl_rec.errors import ExportError, Infeasible
+from automl_rec.plugin import (
+    Catalog,
+    Embedding,
+    Form,
+    GradientModel,
+    Interval,
+    Kind,
+    Layers,
+    Model,
+    Product,
+    Rank,
+    Requests,
+    Sparsity,
+    Table,
+    TrainableMatrix,
+    Value,
+    Weight,
+)
+from automl_rec.plugin.form import ZERO
+from automl_rec.plugin.matrix import blank, describe
+from automl_rec.registry import Registry
+from automl_rec.space.configuration import Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A model ready to train, with the compressions that will act on it.
+
+    Attributes:
+        training: the values of the training loop's hyperparameters; empty for closed forms.
+    """
+
+    configuration: Configuration
+    model: Model
+    layers: Layers
+    training: Mapping[str, Value]
+    embedding: Embedding | None
+    rank: Rank | None
+    sparsity: Sparsity | None
+
+    @property
+    def low_rank(self) -> dict[str, Weight]:
+        """The weights a rank may factorise: neither sensitive nor sparse by nature."""
+        return {name: w for name, w in self.prunable.items() if w.limit is None}
+
+    @property
+    def prunable(self) -> dict[str, Weight]:
+        """The weights a sparsity may prune: those that are not sensitive."""
+        return {name: w for name, w in self.layers.weights.items() if not w.sensitive}
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a configuration will cost to serve, known before training.
+
+    Attributes:
+        bytes: native bytes of the artefact's tensors.
+        bytes_tables: those of tables.
+        bytes_dense: all others.
+        operations: multiply-adds to score one user against all items.
+    """
+
+    bytes: Interval
+    bytes_tables: Interval
+    bytes_dense: Interval
+    operations: Interval
+
+
+class Served:
+    """A finished model: every weight in its stored layout, nothing under training.
+
+    Only this type is timed and exported, so that a mask or a shadow weight of training can never
+    be mistaken for what a service would run.
+    """
+
+    def __init__(self, model: Model) -> None:
+        training = [
+            name for name, part in model.named_modules() if isinstance(part, TrainableMatrix)
+        ]
+        if training:
+            raise TypeError(f"a served model must hold no trainable matrix, got {training}")
+        self.model = model.requires_grad_(False).eval()
+        with torch.no_grad():
+            self.model.prepare()
+
+    def scores(self, requests: Requests) -> Tensor:
+        """How well every item suits every request: (B, I) float32."""
+        with torch.no_grad():
+            return self.model.scores(requests)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor of the artefact by name; their bytes are its bytes."""
+        return {name: t.contiguous() for name, t in self.model.state_dict().items()}
+
+    def layouts(self) -> dict[str, Any]:
+        """The layout of every weight by name, as plain data."""
+        return {name: describe(weight.matrix) for name, weight in _weights(self.model).items()}
+
+    @property
+    def operations(self) -> Interval:
+        """Multiply-adds to score one user against all items."""
+        weights = _weights(self.model).values()
+        forms = {weight.name: weight.matrix.form() for weight in weights}
+        return _operations(self.model, {w.name: w for w in weights}, forms)
+
+    @property
+    def bytes(self) -> int:
+        """Native bytes of the tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors().values())
+
+    @property
+    def bytes_tables(self) -> int:
+        """Native bytes of the tables: their weights, remaps and coefficients."""
+        return _table_bytes(self.model)
+
+
+def build(
+    configuration: Configuration, catalog: Catalog, registry: Registry, *, seed: int
+) -> Built:
+    """A model with its tables and weights initialised from a seed.
+
+    Raises:
+        Infeasible: the configuration's parts cannot stand together.
+        PluginError: a component is not installed or cannot be loaded.
+    """
+    component = registry.component("model", configuration.model.name)
+    values = configuration.model.hyperparameters
+    embedding = _scheme("embedding", configuration, registry)
+    rank = _scheme("rank", configuration, registry)
+    sparsity = _scheme("sparsity", configuration, registry)
+    model_class = component.load()
+    _refuse_conflicts(configuration, registry, model_class, sparsity)
+    layers = Layers(
+        catalog,
+        torch.Generator().manual_seed(seed),
+        embedding,
+        masked=sparsity is not None and sparsity.masks_in_training,
+    )
+    own = {name: values[name] for name in component.hyperparameters if name in values}
+    model: Model = model_class(catalog, layers, **own)
+    training = {name: values[name] for name in component.training if name in values}
+    return Built(configuration, model, layers, training, embedding, rank, sparsity)
+
+
+def finalize(built: Built) -> Served:
+    """The trained model as it is served: folded, then low-rank, then sparse, then encoded."""
+    with torch.no_grad():
+        built.model.finish()
+        for weight in built.layers.weights.values():
+            weight.freeze()
+        if built.rank is not None:
+            built.rank.compress(built.low_rank)
+        if built.sparsity is not None:
+            built.sparsity.compress(built.prunable)
+        if built.embedding is not None:
+            for table in built.layers.tables.values():
+                built.embedding.encode(table)
+    return Served(built.model)
+
+
+def restore(
+    configuration: Configuration,
+    catalog: Catalog,
+    registry: Registry,
+    layouts: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+) -> Served:
+    """The served model that gave these layouts and tensors.
+
+    Raises:
+        ExportError: they do not fit the configuration.
+    """
+    with torch.device("meta"):
+        model = build(configuration, catalog, registry, seed=0).model
+    weights = _weights(model)
+    if set(weights) != set(layouts):
+        raise ExportError(
+            f"The layouts must describe the weights {sorted(weights)}, got {sorted(layouts)}. "
+            f"Export the configuration again with the plugins installed now."
+        )
+    try:
+        for name, weight in weights.items():
+            weight.matrix = blank(layouts[name])
+        model.load_state_dict(dict(tensors), strict=True, assign=True)
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ExportError(
+            f"The tensors do not fit the configuration {configuration.digest}: {reason}. "
+            f"Export the configuration again with the plugins installed now."
+        ) from error
+    return Served(model)
+
+
+def price(configuration: Configuration, catalog: Catalog, registry: Registry) -> Price:
+    """Bytes and operations of a configuration, from shapes; no weight is allocated.
+
+    Raises:
+        Infeasible: the configuration's parts cannot stand together.
+    """
+    with torch.device("meta"):
+        built = build(configuration, catalog, registry, seed=0)
+    forms = _final_forms(built)
+    weights = built.layers.weights
+    rest = _rest_bytes(built.model)
+    table_rest = sum(_rest_bytes(table) for table in built.layers.tables.values())
+    tables = sum((forms[name].bytes for name in forms if weights[name].role == "table"), ZERO)
+    dense = sum((forms[name].bytes for name in forms if weights[name].role != "table"), ZERO)
+    tables += Interval(table_rest, table_rest)
+    dense += Interval(rest - table_rest, rest - table_rest)
+    operations = _operations(built.model, weights, forms)
+    return Price(tables + dense, tables, dense, operations)
+
+
+def _scheme(kind: Kind, configuration: Configuration, registry: Registry) -> Any:
+    chosen = configuration.chosen(kind)
+    if chosen is None:
+        return None
+    return registry.component(kind, chosen.name).load()(**chosen.hyperparameters)
+
+
+def _refuse_conflicts(
+    configuration: Configuration, registry: Registry, model: type, sparsity: Sparsity | None
+) -> None:
+    if sparsity is None or not sparsity.masks_in_training:
+        return
+    name = configuration.chosen("sparsity")
+    assert name is not None
+    if not issubclass(model, GradientModel):
+        raise Infeasible(
+            f"{name.name} masks weights while they train, but {configuration.model.name} is "
+            f"solved in closed form. Prune it after training."
+        )
+    rank = configuration.rank
+    if rank is not None and not registry.component("rank", rank.name).neutral:
+        raise Infeasible(
+            f"{name.name} masks weights while they train, but {rank.name} would fill them again. "
+            f"Prune after training, or leave the rank full."
+        )
+
+
+def _final_forms(built: Built) -> dict[str, Form]:
+    """The form of every weight as `finalize` will leave it."""
+    forms = {name: weight.price() for name, weight in built.layers.weights.items()}
+    if built.rank is not None:
+        forms |= built.rank.price({name: forms[name] for name in built.low_rank})
+    if built.sparsity is not None:
+        forms |= built.sparsity.price({name: forms[name] for name in built.prunable})
+    if built.embedding is not None:
+        for table in built.layers.tables.values():
+            for weight in table.weights():
+                forms[weight.name] = built.embedding.price(forms[weight.name])
+    return forms
+
+
+def _weights(model: Model) -> dict[str, Weight]:
+    return {name: part for name, part in model.named_modules() if isinstance(part, Weight)}
+
+
+def _rest_bytes(module: torch.nn.Module) -> int:
+    """Bytes of the persistent tensors that no weight holds."""
+    held = tuple(
+        f"{name}.matrix." for name, part in module.named_modules() if isinstance(part, Weight)
+    )
+    tensors = module.state_dict()
+    return sum(t.nbytes for name, t in tensors.items() if not name.startswith(held))
+
+
+def _table_bytes(model: Model) -> int:
+    tables = [part for part in model.modules() if isinstance(part, Table)]
+    return sum(t.nbytes for table in tables for t in table.state_dict().values())
+
+
+def _operations(model: Model, weights: Mapping[str, Weight], forms: Mapping[str, Form]) -> Interval:
+    own = model.operations()
+    parts = (_weight_operations(weight, forms[name]) for name, weight in weights.items())
+    return sum(parts, Interval(own, own))
+
+
+def _weight_operations(weight: Weight, form: Form) -> Interval:
+    products = form.product_operations.times(weight.use.products)
+    if weight.role != "item-item":
+        return products + form.row_operations.times(weight.use.rows)
+    return products + _bag_operations(form, weight.use.rows)
+
+
+def _bag_operations(form: Form, rows: float) -> Interval:
+    """Multiply-adds to sum that many rows."""
+    if isinstance(form, Product):
+        return _bag_operations(form.left, rows) + form.right.product_operations
+    return Interval(
+        form.entries.low / max(form.rows.high, 1) * rows,
+        form.entries.high / max(form.rows.low, 1) * rows,
+    )
