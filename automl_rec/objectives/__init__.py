@@ -1,1 +1,88 @@
-"""What a trial is measured by."""
+"""What a trial is measured by: every objective's name, direction and unit."""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from automl_rec.errors import SpaceError
+from automl_rec.objectives.objective import Measurement, Objective
+
+if TYPE_CHECKING:
+    from automl_rec.space.space import ObjectiveRequest
+
+QUALITIES = ("ndcg", "recall", "hit", "mrr", "map", "coverage")
+COSTS = {
+    "bytes": Objective("bytes", "minimize", "B", priced=True),
+    "bytes_tables": Objective("bytes_tables", "minimize", "B", priced=True),
+    "bytes_dense": Objective("bytes_dense", "minimize", "B", priced=True),
+    "latency_ms": Objective("latency_ms", "minimize", "ms"),
+    "operations": Objective("operations", "minimize", "multiply-adds", priced=True),
+    "train_seconds": Objective("train_seconds", "minimize", "s"),
+}
+_QUALITY = re.compile(rf"({'|'.join(QUALITIES)})@([1-9]\d*)")
+
+__all__ = ["COSTS", "QUALITIES", "Measurement", "Objective", "cutoff", "named", "resolve"]
+
+
+def named(name: str) -> Objective | None:
+    """The objective of a name, e.g. ``"ndcg@10"`` or ``"bytes"``; None where there is none."""
+    if _QUALITY.fullmatch(name):
+        return Objective(name, "maximize", "")
+    return COSTS.get(name)
+
+
+def cutoff(name: str) -> tuple[str, int] | None:
+    """The metric and list length of a quality, e.g. ``("ndcg", 10)``; None for a cost."""
+    found = _QUALITY.fullmatch(name)
+    return (found[1], int(found[2])) if found else None
+
+
+def resolve(requests: Sequence["ObjectiveRequest"]) -> tuple[Objective, ...]:
+    """The objectives a space asks for.
+
+    Raises:
+        SpaceError: a name is unknown, stands twice, has the wrong direction, or no quality is
+            among them.
+    """
+    resolved = tuple(_resolve(request) for request in requests)
+    names = [objective.name for objective in resolved]
+    for request in requests:
+        if names.count(request.name) > 1:
+            raise SpaceError(
+                f"{request.where}: an objective must stand once, got {request.name} "
+                f"{names.count(request.name)} times. Remove one."
+            )
+    if not any(cutoff(name) for name in names):
+        where = f"{requests[0].where}: " if requests else ""
+        raise SpaceError(
+            f"{where}objectives must name at least one quality, got {', '.join(names) or 'none'}. "
+            f"Add one of {', '.join(_examples())}."
+        )
+    return resolved
+
+
+def _resolve(request: "ObjectiveRequest") -> Objective:
+    objective = named(request.name)
+    if objective is None:
+        raise SpaceError(
+            f"{request.where}: no objective is named {request.name!r}. {_suggestion(request.name)}"
+        )
+    if request.direction not in (None, objective.direction):
+        raise SpaceError(
+            f"{request.where}: {request.name} can only be {objective.direction}d, got "
+            f"{request.direction}. Write {request.name}: {objective.direction}."
+        )
+    return replace(objective, bound=request.bound)
+
+
+def _examples() -> Iterable[str]:
+    return (f"{metric}@10" for metric in QUALITIES)
+
+
+def _suggestion(name: str) -> str:
+    names = [*_examples(), *COSTS]
+    close = difflib.get_close_matches(name, names, 1)
+    hint = f' Did you mean "{close[0]}"?' if close else ""
+    return f"Known: {', '.join(names)} (any list length).{hint}"

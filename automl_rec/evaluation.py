@@ -1,0 +1,219 @@
+"""The body of a trial on every engine: configuration, data and seed in, measurements out."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from automl_rec.builder import Built, Price, Served, build, finalize, price, restore
+from automl_rec.data import Prepared
+from automl_rec.errors import DivergenceError
+from automl_rec.objectives import cutoff
+from automl_rec.objectives.latency import measure as measure_latency
+from automl_rec.objectives.objective import Measurement, Objective
+from automl_rec.objectives.ranking import Scorer, lists
+from automl_rec.objectives.ranking import measure as measure_quality
+from automl_rec.plugin import ClosedFormModel, GradientModel
+from automl_rec.registry import Registry
+from automl_rec.space.configuration import Configuration
+from automl_rec.training.trainer import Progress, Training, train
+
+Report = Callable[[Progress], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one evaluation found, as plain data.
+
+    Attributes:
+        measurements: objective name -> measurement on validation; of a stopped training only those
+            that are known.
+        curve: validation quality after epochs; empty for closed forms.
+        train_seconds: wall seconds of training and compression, validation included.
+        cpu_seconds: processor seconds of the same.
+        stopped: why training ended before its last epoch: ``"patience"``, ``"time"``, or
+            ``"early"`` (the search stopped it; only then is nothing served); else None.
+    """
+
+    measurements: Mapping[str, Measurement]
+    curve: tuple[Progress, ...] = ()
+    train_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    stopped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """An outcome with the model that gave it; no model where the search stopped the training."""
+
+    outcome: Outcome
+    served: Served | None = field(default=None, repr=False)
+
+
+def evaluate(
+    configuration: Configuration,
+    data: Prepared,
+    objectives: Sequence[Objective],
+    registry: Registry,
+    *,
+    seed: int,
+    report: Report | None = None,
+    seconds: float | None = None,
+) -> Evaluated:
+    """Trains a configuration on the train part and measures it on validation.
+
+    Everything is measured on the model restored from what an artefact of it would hold, never on
+    the one that was trained.
+
+    Args:
+        configuration: what to build.
+        data: prepared interactions; their test part is not touched.
+        objectives: what to measure.
+        registry: the installed components.
+        seed: of every random draw.
+        report: told of the quality after epochs; False stops the training for good.
+        seconds: wall time after which training ends with the best epoch so far.
+
+    Raises:
+        Infeasible: the configuration cannot be built on these data.
+        DivergenceError: training left the finite numbers.
+    """
+    started, cpu = time.perf_counter(), time.process_time()
+    built = build(configuration, data.catalog, registry, seed=seed)
+    training = _fit(built, data, objectives, seed, report, seconds)
+    if training is not None and training.stopped == "early":
+        return Evaluated(_unfinished(training, built, data, objectives, registry, started, cpu))
+    served = shipped(finalize(built), configuration, data, registry)
+    train_seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
+    measured = measure(served, data, "validation", objectives)
+    if any(objective.name == "train_seconds" for objective in objectives):
+        measured["train_seconds"] = Measurement(train_seconds)
+    curve, stopped = (training.curve, training.stopped) if training else ((), None)
+    return Evaluated(Outcome(measured, curve, train_seconds, cpu_seconds, stopped), served)
+
+
+def measure(
+    served: Served, data: Prepared, part: str, objectives: Sequence[Objective]
+) -> dict[str, Measurement]:
+    """Measures what is served on a part of the data; training cost is not among it.
+
+    Args:
+        served: the finished model.
+        data: prepared interactions.
+        part: ``"validation"``, or ``"test"`` (for export alone).
+        objectives: what to measure.
+    """
+    known = data.known(part)
+    qualities = [objective.name for objective in objectives if cutoff(objective.name)]
+    measured = _qualities(served, data, part, qualities)
+    for objective in objectives:
+        if objective.name == "latency_ms":
+            latency = measure_latency(served, known)
+            measured["latency_ms"] = Measurement(latency.median_ms, latency.standard_error_ms)
+        elif objective.name in _COSTS:
+            measured[objective.name] = Measurement(_COSTS[objective.name](served))
+    return measured
+
+
+def shipped(
+    served: Served, configuration: Configuration, data: Prepared, registry: Registry
+) -> Served:
+    """The model as it comes back from its own tensors and layouts."""
+    tensors, layouts = served.tensors(), served.layouts()
+    _require_finite(tensors)
+    return restore(configuration, data.catalog, registry, layouts, tensors)
+
+
+def quality_of(objectives: Sequence[Objective]) -> str:
+    """The quality that training watches: the first among the objectives."""
+    return next(objective.name for objective in objectives if cutoff(objective.name))
+
+
+def known_costs(found: Price) -> dict[str, float]:
+    """Objective name -> the least a configuration can cost, from its price."""
+    return {
+        "bytes": found.bytes.low,
+        "bytes_tables": found.bytes_tables.low,
+        "bytes_dense": found.bytes_dense.low,
+        "operations": found.operations.low,
+    }
+
+
+_COSTS: dict[str, Callable[[Served], float]] = {
+    "bytes": lambda served: float(served.bytes),
+    "bytes_tables": lambda served: float(served.bytes_tables),
+    "bytes_dense": lambda served: float(served.bytes - served.bytes_tables),
+    "operations": lambda served: served.operations.high,
+}
+
+
+def _fit(
+    built: Built,
+    data: Prepared,
+    objectives: Sequence[Objective],
+    seed: int,
+    report: Report | None,
+    seconds: float | None,
+) -> Training | None:
+    if isinstance(built.model, ClosedFormModel):
+        built.model.fit(data.catalog, torch.Generator().manual_seed(seed))
+        return None
+    assert isinstance(built.model, GradientModel)
+    quality = quality_of(objectives)
+
+    def validate() -> tuple[float, float]:
+        found = _qualities(built.model, data, "validation", [quality])[quality]
+        return found.value, found.standard_error or 0.0
+
+    return train(
+        built.model,
+        data.catalog,
+        validate,
+        settings=built.training,
+        seed=seed,
+        sparsity=built.sparsity,
+        weights=built.prunable,
+        report=report,
+        seconds=seconds,
+    )
+
+
+def _unfinished(
+    training: Training,
+    built: Built,
+    data: Prepared,
+    objectives: Sequence[Objective],
+    registry: Registry,
+    started: float,
+    cpu: float,
+) -> Outcome:
+    """What is known of a training that the search stopped: its quality so far and its price."""
+    last = training.curve[-1]
+    measured = {quality_of(objectives): Measurement(last.quality, last.standard_error)}
+    costs = known_costs(price(built.configuration, data.catalog, registry))
+    names = [objective.name for objective in objectives if objective.name in costs]
+    measured |= {name: Measurement(costs[name]) for name in names}
+    wall, processor = time.perf_counter() - started, time.process_time() - cpu
+    return Outcome(measured, training.curve, wall, processor, training.stopped)
+
+
+def _qualities(
+    scorer: Scorer, data: Prepared, part: str, names: Sequence[str]
+) -> dict[str, Measurement]:
+    cutoffs = [found[1] for name in names if (found := cutoff(name))]
+    if not cutoffs:
+        return {}
+    heldout = data.validation if part == "validation" else data.test
+    judged = lists(scorer, data.known(part), heldout, data.catalog.num_items, max(cutoffs))
+    return {name: measure_quality(judged, name) for name in names}
+
+
+def _require_finite(tensors: Mapping[str, Any]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise DivergenceError(
+                f"The trained weights must be finite, got another value in {name}. "
+                f"Lower the learning rate or raise the regularisation."
+            )
