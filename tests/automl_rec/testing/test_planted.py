@@ -1,0 +1,84 @@
+import numpy as np
+import numpy.typing as npt
+
+from automl_rec.testing.planted import (
+    Planted,
+    planted_interactions,
+    planted_sequences,
+    planted_tiny,
+)
+
+
+def ndcg_at_10(planted: Planted, scores: npt.NDArray[np.float64]) -> float:
+    train = planted.catalog.matrix.toarray() > 0
+    heldout = planted.heldout.matrix(planted.catalog.num_items).toarray()
+    order = np.argsort(-np.where(train, -np.inf, scores), axis=1, kind="stable")[:, :10]
+    discounts = 1 / np.log2(np.arange(10) + 2)
+    ideal = discounts[: int(planted.heldout.lengths[0])].sum()
+    return float(((np.take_along_axis(heldout, order, 1) * discounts).sum(1) / ideal).mean())
+
+
+def solved_item_item(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Least squares of each item on the others with a ridge of 100."""
+    items = matrix.shape[1]
+    inverse = np.linalg.inv(matrix.T @ matrix + 100 * np.eye(items))
+    weights = -inverse / np.diag(inverse)
+    np.fill_diagonal(weights, 0.0)
+    return weights
+
+
+def test_every_user_meets_30_different_items_of_which_6_are_held_out() -> None:
+    planted = planted_interactions()
+    assert planted.catalog.num_users == 600
+    assert planted.catalog.num_items == 400
+    assert set(planted.catalog.histories.lengths) == {24}
+    assert set(planted.heldout.lengths) == {6}
+    both = planted.catalog.matrix + planted.heldout.matrix(400)
+    assert both.max() == 1.0
+    assert set(np.diff(both.indptr)) == {30}
+
+
+def test_collaborative_structure_is_much_stronger_than_popularity() -> None:
+    planted = planted_interactions(seed=0)
+    matrix = planted.catalog.matrix.toarray().astype(float)
+    popularity = ndcg_at_10(planted, np.tile(matrix.sum(0), (600, 1)))
+    item_item = ndcg_at_10(planted, matrix @ solved_item_item(matrix))
+    assert 0.04 < popularity < 0.08
+    assert 0.38 < item_item < 0.43
+
+
+def test_a_seed_fixes_the_draw_and_another_changes_it() -> None:
+    items = [planted_interactions(seed).catalog.histories.items for seed in (3, 3, 4)]
+    assert np.array_equal(items[0], items[1])
+    assert not np.array_equal(items[0], items[2])
+
+
+def test_tiny_interactions_have_60_users_and_40_items_all_met() -> None:
+    planted = planted_tiny()
+    assert (planted.catalog.num_users, planted.catalog.num_items) == (60, 40)
+    assert planted.catalog.item_counts.min() > 0
+    assert set(planted.heldout.lengths) == {2}
+
+
+def test_sequences_follow_one_cycle_nine_times_in_ten() -> None:
+    planted = planted_sequences()
+    histories = planted.catalog.histories.items.reshape(400, 12)
+    heldout = planted.heldout
+    users = heldout.users()
+    following = dict(zip(histories[users, -1].tolist(), heldout.items.tolist(), strict=True))
+    steps = [
+        following[before] == after
+        for before, after in zip(
+            histories[:, :-1].ravel().tolist(), histories[:, 1:].ravel().tolist(), strict=True
+        )
+        if before in following
+    ]
+    assert 0.88 < np.mean(steps) < 0.93
+
+
+def test_the_heldout_item_of_a_sequence_is_new_to_its_user() -> None:
+    planted = planted_sequences()
+    train = planted.catalog.matrix.toarray()
+    heldout = planted.heldout
+    assert not train[heldout.users(), heldout.items].any()
+    assert len(heldout.items) > 370
