@@ -56,7 +56,8 @@ class Histories:
         """(U, I) float32, 1 where the user met the item, columns sorted."""
         shape = (self.num_users, num_items)
         ones = np.ones(len(self.items), np.float32)
-        matrix = sp.csr_matrix((ones, np.asarray(self.items), np.asarray(self.indptr)), shape)
+        # scipy sorts the columns in place: without the copy, the histories would lose their order.
+        matrix = sp.csr_matrix((ones, np.array(self.items), np.array(self.indptr)), shape)
         matrix.sum_duplicates()
         matrix.data[:] = 1.0
         return matrix
