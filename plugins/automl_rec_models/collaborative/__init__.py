@@ -1,0 +1,31 @@
+"""Models that learn from who met what, without order."""
+
+from automl_rec.plugin import Component, Float
+
+HOME = "automl_rec_models.collaborative"
+
+POPULARITY = Component(
+    kind="model",
+    name="popularity",
+    summary="The same list for everybody: items by their number of train users.",
+    source="No paper: the reference every recommender must beat. Each user counts once an item.",
+    implementation=f"{HOME}.popularity:Popularity",
+    compressible=frozenset(),
+    baseline=True,
+)
+
+EASE = Component(
+    kind="model",
+    name="ease",
+    summary="Item-item regression in closed form; strong, fast to fit, large unless pruned.",
+    source=(
+        "Steck, WWW 2019, equation 8: B_ij = -P_ij / P_jj of P = (X'X + lambda I)^-1, diagonal 0. "
+        "Ours inverts by Cholesky in float64 and serves float32; default lambda of RecBole."
+    ),
+    implementation=f"{HOME}.ease:Ease",
+    hyperparameters={"regularization": Float(1.0, 1e4, 250.0, log=True)},
+    compressible=frozenset({"rank", "sparsity"}),
+    baseline=True,
+)
+
+COMPONENTS = (EASE, POPULARITY)
