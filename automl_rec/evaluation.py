@@ -9,6 +9,7 @@ import torch
 
 from automl_rec.builder import Built, Price, Served, build, finalize, price, restore
 from automl_rec.data import Prepared
+from automl_rec.data.prepared import HeldOut
 from automl_rec.errors import DivergenceError
 from automl_rec.objectives import cutoff
 from automl_rec.objectives.latency import measure as measure_latency
@@ -95,7 +96,7 @@ def evaluate(
 
 
 def measure(
-    served: Served, data: Prepared, part: str, objectives: Sequence[Objective]
+    served: Served, data: Prepared, part: HeldOut, objectives: Sequence[Objective]
 ) -> dict[str, Measurement]:
     """Measures what is served on a part of the data; training cost is not among it.
 
@@ -200,7 +201,7 @@ def _unfinished(
 
 
 def _qualities(
-    scorer: Scorer, data: Prepared, part: str, names: Sequence[str]
+    scorer: Scorer, data: Prepared, part: HeldOut, names: Sequence[str]
 ) -> dict[str, Measurement]:
     cutoffs = [found[1] for name in names if (found := cutoff(name))]
     if not cutoffs:

@@ -164,7 +164,7 @@ def _recall(hits: npt.NDArray[np.bool_], relevant: npt.NDArray[np.int64], _k: in
 
 
 def _hit(hits: npt.NDArray[np.bool_], _relevant: npt.NDArray[np.int64], _k: int) -> FloatArray:
-    return hits.any(1).astype(np.float64)
+    return np.asarray(hits.any(1), np.float64)
 
 
 def _mrr(hits: npt.NDArray[np.bool_], _relevant: npt.NDArray[np.int64], _k: int) -> FloatArray:

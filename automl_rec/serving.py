@@ -1,0 +1,194 @@
+"""Artefacts, loaded and asked for recommendations; no search engine is needed for it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import safetensors
+import torch
+
+from automl_rec import export
+from automl_rec.builder import Served, restore
+from automl_rec.errors import DataError, ExportError
+from automl_rec.objectives.ranking import CHUNK_SCORES, NO_ITEM, requests_of, top
+from automl_rec.plugin import Catalog, Histories
+from automl_rec.registry import Registry
+from automl_rec.space.configuration import Configuration
+
+
+@dataclass(frozen=True)
+class Recommender:
+    """A loaded artefact.
+
+    Attributes:
+        folder: where it was read.
+        configuration: what it was made from.
+        served: the model.
+        known: every event of each user.
+        user_ids: (U,) original ids by number.
+        item_ids: (I,) original ids by number.
+        manifest: versions and digests.
+        measurements: part -> objective -> value and standard error.
+    """
+
+    folder: Path
+    configuration: Configuration
+    served: Served
+    known: Histories
+    user_ids: pl.Series
+    item_ids: pl.Series
+    manifest: dict[str, Any]
+    measurements: dict[str, dict[str, dict[str, float | None]]]
+
+    def recommend(self, users: Sequence[str | int] | None = None, k: int = 10) -> pl.DataFrame:
+        """The k best items each user does not know, best first.
+
+        Args:
+            users: original user ids; all users if None.
+            k: list length.
+
+        Returns:
+            Rows user (text), rank (from 1), item (text), score (float32); fewer than k rows for a
+            user who knows nearly everything.
+
+        Raises:
+            DataError: a user is unknown, or k is below 1.
+        """
+        if k < 1:
+            raise DataError(f"A list must hold at least 1 item, got k = {k}. Raise k.")
+        numbers = self._numbers(users)
+        chunk = max(1, CHUNK_SCORES // len(self.item_ids))
+        parts = [
+            self._lists(numbers[start : start + chunk], k)
+            for start in range(0, len(numbers), chunk)
+        ]
+        return pl.concat(parts) if parts else self._lists(numbers, k)
+
+    def _lists(self, users: npt.NDArray[np.int64], k: int) -> pl.DataFrame:
+        requests = requests_of(self.known, users)
+        scores = self.served.scores(requests) if len(users) else torch.empty(0, len(self.item_ids))
+        items = top(scores, requests, k)
+        values = scores.gather(1, items.clamp(min=0)).reshape(-1).numpy()
+        flat = items.reshape(-1).numpy()
+        length = items.shape[1]
+        table = pl.DataFrame(
+            {
+                "user": self.user_ids[np.repeat(users, length)],
+                "rank": np.tile(np.arange(1, length + 1), len(users)),
+                "item": self.item_ids[flat.clip(min=0)],
+                "score": values,
+            }
+        )
+        return table.filter(pl.Series(flat != NO_ITEM))
+
+    def _numbers(self, users: Sequence[str | int] | None) -> npt.NDArray[np.int64]:
+        if users is None:
+            return np.arange(len(self.user_ids))
+        wanted = [str(user) for user in users]
+        unknown = [user for user in wanted if user not in self._number_of]
+        if unknown:
+            shown = ", ".join(unknown[:5]) + (" ..." if len(unknown) > 5 else "")
+            raise DataError(
+                f"{self.folder}: users must be among the {len(self.user_ids)} the model was "
+                f"trained with, got {shown}. See {export.USERS} for their ids."
+            )
+        return np.array([self._number_of[user] for user in wanted], np.int64)
+
+    @cached_property
+    def _number_of(self) -> dict[str, int]:
+        return {str(user): number for number, user in enumerate(self.user_ids)}
+
+
+def load(folder: Path | str, *, registry: Registry | None = None) -> Recommender:
+    """Loads an artefact.
+
+    Args:
+        folder: what ``automl-rec export`` wrote.
+        registry: installed components; discovered if None.
+
+    Raises:
+        ExportError: the folder is no complete artefact, or was changed since it was written.
+        PluginError: a component of the configuration is not installed.
+    """
+    folder = Path(folder)
+    manifest = _manifest(folder)
+    stored = export.read_model(folder / export.MODEL)
+    train, known, num_items = _interactions(folder / export.INTERACTIONS)
+    catalog = Catalog(num_items, train)
+    registry = registry or Registry.discover()
+    served = restore(stored.configuration, catalog, registry, stored.layouts, stored.tensors)
+    return Recommender(
+        folder,
+        stored.configuration,
+        served,
+        known,
+        _ids(folder / export.USERS),
+        _ids(folder / export.ITEMS),
+        manifest,
+        json.loads((folder / export.MEASUREMENTS).read_text("utf-8")),
+    )
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / export.MANIFEST).read_text("utf-8"))
+        files, version = dict(manifest["files"]), manifest["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ExportError(
+            f"{folder}: this is no artefact ({error}). Give a folder that automl-rec export wrote."
+        ) from error
+    if version != export.FORMAT:
+        raise ExportError(
+            f"{folder}: an artefact must have format {export.FORMAT}, got {version}. "
+            f"Export it again with this version of automl-rec."
+        )
+    # The names come from this module, never from the manifest.
+    for name in _FILES:
+        path = folder / name
+        if not path.is_file() or export.sha256(path) != files.get(name):
+            raise ExportError(
+                f"{path}: this file must be as it was exported, but is missing or changed. "
+                f"Export the artefact again."
+            )
+    return dict(manifest)
+
+
+_FILES = (
+    export.MODEL,
+    export.CONFIGURATION,
+    export.INTERACTIONS,
+    export.USERS,
+    export.ITEMS,
+    export.MEASUREMENTS,
+)
+
+
+def _interactions(path: Path) -> tuple[Histories, Histories, int]:
+    try:
+        with safetensors.safe_open(path, "np") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            num_items = int((file.metadata() or {})["num_items"])
+        train, known = (
+            Histories(arrays[f"{name}.indptr"], arrays[f"{name}.items"])
+            for name in ("train", "known")
+        )
+    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+        raise ExportError(
+            f"{path}: these are no complete interactions ({error}). Export the artefact again."
+        ) from error
+    return train, known, num_items
+
+
+def _ids(path: Path) -> pl.Series:
+    try:
+        return pl.read_parquet(path, glob=False)["id"].cast(pl.String)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ExportError(
+            f"{path}: these are no ids ({error}). Export the artefact again."
+        ) from error

@@ -1,1 +1,0 @@
-"""Artefacts, loaded and asked for recommendations."""
