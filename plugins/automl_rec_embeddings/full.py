@@ -1,0 +1,17 @@
+"""One row of full width for every id."""
+
+import torch
+
+from automl_rec.plugin import Field, PlainTable, Table
+from automl_rec_embeddings.codecs import CodedEmbedding
+
+
+class Full(CodedEmbedding):
+    """Identity, one stored row an id, no combination, no output map.
+
+    Source: the plain table every published model has.
+    """
+
+    def table(self, field: Field, generator: torch.Generator) -> Table:
+        """See `Embedding.table`."""
+        return PlainTable(field, generator)
