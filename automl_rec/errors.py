@@ -7,6 +7,7 @@
     ├── StudyMismatchError    a stored study that was made from something else
     ├── Infeasible            a configuration that is refused before it costs anything
     ├── DivergenceError       a training whose loss or weights stopped being finite
+    ├── StudyFailedError      a study of which nothing came
     ├── StorageError          the database
     └── ExportError           artefacts, written or read
 
@@ -43,6 +44,12 @@ class Infeasible(AutomlRecError):  # noqa: N818 - a verdict on a configuration, 
 
 class DivergenceError(AutomlRecError):
     """A training left the finite numbers."""
+
+    exit_status = 1
+
+
+class StudyFailedError(AutomlRecError):
+    """Every trial failed, or the workers cannot start."""
 
     exit_status = 1
 

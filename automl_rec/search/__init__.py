@@ -1,1 +1,1 @@
-"""The search: suggestions, engines, and the run of a study."""
+"""The search: suggestions, early stopping across trials, engines, and the run of a study."""

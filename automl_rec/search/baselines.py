@@ -1,0 +1,68 @@
+"""What every study starts with: models so cheap that the others must be worth their price."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from automl_rec.errors import Infeasible
+from automl_rec.plugin import COMPRESSIONS, Component, Domain, Value
+from automl_rec.space.configuration import Chosen, Configuration
+
+if TYPE_CHECKING:
+    from automl_rec.registry import Registry
+    from automl_rec.space.space import Space
+
+
+def baselines(space: "Space", registry: "Registry") -> list[Configuration]:
+    """The configurations run before any suggestion.
+
+    First the baselines without hyperparameters (popularity), whether or not the space lists them;
+    then those of the space at their defaults; then these pruned by each sparsity of the space.
+    """
+    flagged = {n: c for n, c in registry.components("model").items() if c.baseline}
+    tuned = {n: c for n, c in flagged.items() if c.domains and n in space.components["model"]}
+    found = [_neutral(name, flagged[name], registry) for name in sorted(references(registry))]
+    found += [space.defaults(name) for name in tuned]
+    for name, component in tuned.items():
+        if "sparsity" in component.compressible:
+            found += _pruned(space, space.defaults(name), registry)
+    return list({configuration.digest: configuration for configuration in found}.values())
+
+
+def references(registry: "Registry") -> frozenset[str]:
+    """Names of the models every study is compared with: baselines without hyperparameters."""
+    models = registry.components("model")
+    return frozenset(name for name, c in models.items() if c.baseline and not c.domains)
+
+
+def _neutral(name: str, component: Component, registry: "Registry") -> Configuration:
+    """The model with compressions that leave it as it is."""
+    chosen = {}
+    for kind in sorted(COMPRESSIONS & component.compressible):
+        neutral = registry.neutral(kind)
+        if neutral is not None:
+            values = {key: d.default for key, d in neutral.domains.items() if not d.only_if}
+            chosen[kind] = Chosen(neutral.name, values)
+    return Configuration(Chosen(name), **chosen)
+
+
+def _pruned(space: "Space", start: Configuration, registry: "Registry") -> Iterator[Configuration]:
+    for name in space.components["sparsity"]:
+        if not registry.component("sparsity", name).neutral:
+            try:
+                yield _with_sparsity(space, start, name)
+            except Infeasible:
+                continue
+
+
+def _with_sparsity(space: "Space", start: Configuration, sparsity: str) -> Configuration:
+    """The configuration with another sparsity, at the defaults of its domains."""
+
+    def choose(name: str, domain: Domain) -> Value:
+        kind, _, rest = name.partition(".")
+        if kind == "sparsity":
+            return domain.default if rest else sparsity
+        chosen = start.chosen(kind)  # type: ignore[arg-type]
+        assert chosen is not None
+        return chosen.hyperparameters[rest.rpartition(".")[2]] if rest else chosen.name
+
+    return space.resolve(choose)

@@ -1,0 +1,124 @@
+"""What a study asks of an engine, and what an engine tells: plain data in both directions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a worker must know once.
+
+    Attributes:
+        data: folder of the prepared interactions.
+        objectives: the objectives, each as plain fields.
+        artefacts: folder under which every trained model is written, by digest.
+        without: entries of plugins that are blocked.
+    """
+
+    data: str
+    objectives: tuple[Mapping[str, Any], ...]
+    artefacts: str
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One trial to run.
+
+    Attributes:
+        digest: of the configuration; jobs that run at once differ in it.
+        configuration: as `Configuration.as_dict` gives it.
+        seed: of the training.
+        seconds: wall time after which training ends with its best epoch; None for no limit.
+        attempt: 1, or more where workers died of it.
+        origin: ``"baseline"``, ``"sampler"`` or ``"requeued"``.
+    """
+
+    digest: str
+    configuration: Mapping[str, Any]
+    seed: int
+    seconds: float | None = None
+    attempt: int = 1
+    origin: str = "sampler"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A worker has begun a job."""
+
+    job: Job
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A training's quality on validation; the worker waits for `Engine.answer`."""
+
+    job: Job
+    epoch: int
+    epochs: int
+    quality: float
+    standard_error: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A job's outcome.
+
+    Attributes:
+        measurements: objective name -> (value, standard error or None).
+        stopped: why training ended early, as in `evaluation.Outcome`.
+        artefact: path of the model written, with its digest and size; empty where there is none.
+    """
+
+    job: Job
+    worker: str
+    measurements: Mapping[str, tuple[float, float | None]]
+    train_seconds: float
+    stopped: str | None
+    artefact: str = ""
+    artefact_sha256: str = ""
+    artefact_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A job that gave no outcome.
+
+    Attributes:
+        how: ``"infeasible"`` (refused), ``"error"`` (an exception), ``"died"`` (the worker ended),
+            ``"overtime"`` (it was ended, far beyond its time).
+    """
+
+    job: Job
+    worker: str
+    how: Literal["infeasible", "error", "died", "overtime"]
+    reason: str
+
+
+Event: TypeAlias = Started | Reported | Finished | Failed
+
+
+class Engine(Protocol):
+    """Runs jobs somewhere."""
+
+    @property
+    def workers(self) -> int:
+        """How many jobs run at once."""
+
+    def open(self, setup: Setup) -> None:
+        """Tells the workers what they need before their first job."""
+
+    def start(self, job: Job) -> None:
+        """Gives a job to a free worker."""
+
+    def wait(self, seconds: float) -> list[Event]:
+        """What has happened, at the latest after so many seconds."""
+
+    def answer(self, job: Job, *, proceed: bool) -> None:
+        """Lets a training that reported go on, or ends it."""
+
+    def close(self) -> None:
+        """Ends all workers, whatever they do."""
