@@ -58,13 +58,23 @@ class Configuration:
 
     @property
     def text(self) -> str:
-        """Canonical JSON: the same for equal configurations."""
-        return json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
+        """Canonical JSON: the same for equal configurations, so 1.0 is written as 1."""
+        parts = {
+            kind: {
+                name: {h: _canonical(v) for h, v in values.items()} for name, values in c.items()
+            }
+            for kind, c in self.as_dict().items()
+        }
+        return json.dumps(parts, sort_keys=True, separators=(",", ":"))
 
     @property
     def digest(self) -> str:
         """16 hexadecimal digits of the SHA-256 of the canonical text."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:16]
+
+
+def _canonical(value: Value) -> Value:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _chosen(kind: Kind, data: object) -> Chosen:
