@@ -1,0 +1,72 @@
+"""Rows shared by the ids that a hash function sends together."""
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from automl_rec.plugin import Field, Infeasible, PlainTable, Table
+from automl_rec_embeddings.codecs import CodedEmbedding
+from automl_rec_embeddings.combinations import Combination, Concat, Product, Sum
+from automl_rec_embeddings.composition import ComposedTable
+from automl_rec_embeddings.id_transforms import HotRows, IdTransform, UniversalHash
+from automl_rec_embeddings.output_maps import SameWidth
+
+if TYPE_CHECKING:
+    from automl_rec.plugin import Precision
+
+FLOAT32_BYTES = 4
+COMBINATIONS: dict[str, type[Combination]] = {"sum": Sum, "concat": Concat, "mul": Product}
+
+
+class Hash(CodedEmbedding):
+    """Hashed slots, the most frequent ids' own, in one store or two, and their combination.
+
+    Two hashes have separate stores: in a shared one, ids with the same two slots in another order
+    would be equal. With two hashes that are added or multiplied, a frequent id has its own row in
+    the first store and reads nothing of the second. A field that this would not make smaller keeps
+    full rows.
+
+    Source: Weinberger et al., 2009 (hashing trick); double hashing after Zhang et al., 2020; the
+    share of own rows after the frequency-aware tables of industry. Ours draws universal hash
+    functions from the seed.
+    """
+
+    def __init__(
+        self,
+        ratio: float,
+        hashes: int,
+        hot_share: float,
+        precision: "Precision",
+        combine: Literal["sum", "concat", "mul"] = "sum",
+    ) -> None:
+        super().__init__(precision)
+        self.ratio, self.hashes, self.hot_share = ratio, hashes, hot_share
+        self.combination = COMBINATIONS[combine]()
+
+    def table(self, field: Field, generator: torch.Generator) -> Table:
+        """See `Embedding.table`."""
+        if self.combination.needs_every_part and field.width < self.hashes:
+            raise Infeasible(
+                f"hash needs {self.hashes} columns to set {self.hashes} rows side by side, but the "
+                f"{field.name} table has {field.width}. Widen the model, or combine by sum or mul."
+            )
+        transform = self._transform(field, generator)
+        if self._bytes(transform, field) >= field.num_rows * field.width * FLOAT32_BYTES:
+            return PlainTable(field, generator)
+        output = SameWidth(field.width)
+        return ComposedTable(field, transform, self.combination, output, generator)
+
+    def _transform(self, field: Field, generator: torch.Generator) -> IdTransform:
+        slots = max(round(self.ratio * field.num_rows), 1)
+        hot = 0 if field.counts is None else min(round(self.hot_share * slots), slots - 1)
+        hashed = UniversalHash([slots - hot] * self.hashes, generator)
+        if field.counts is None or hot == 0:
+            return hashed
+        everywhere = self.combination.needs_every_part
+        return HotRows(hashed, field.counts, hot, in_every_store=everywhere)
+
+    def _bytes(self, transform: IdTransform, field: Field) -> int:
+        widths = self.combination.widths(field.width, self.hashes)
+        rows = sum(size * width for size, width in zip(transform.sizes, widths, strict=True))
+        buffers = sum(buffer.nbytes for buffer in transform.buffers())
+        return rows * FLOAT32_BYTES + buffers
