@@ -1,1 +1,1 @@
-"""Studies and trials in a database."""
+"""Studies and trials in one database: Optuna's tables and, beside them, ours."""

@@ -1,0 +1,128 @@
+"""What a database holds of a study, as plain values. Times are seconds since 1970, UTC."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from automl_rec.objectives.objective import Measurement, Objective
+from automl_rec.storage.owner import Owner
+
+State: TypeAlias = Literal["complete", "pruned", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a study was made from.
+
+    Attributes:
+        name: unique in its database; Optuna's study bears it too.
+        space_text: the space file as it was read.
+        space_digest: of the checked space.
+        data_digest: of the prepared interactions and their split.
+        data: a description of them: plain values.
+        objectives: in the order of Optuna's values.
+        plugins: distribution name -> version.
+        environment: what else may explain a difference: Python, torch, machine.
+        seed: of the whole study.
+        created: when.
+    """
+
+    name: str
+    space_text: str
+    space_digest: str
+    data_digest: str
+    data: Mapping[str, Any]
+    objectives: tuple[Objective, ...]
+    plugins: Mapping[str, str]
+    environment: Mapping[str, str]
+    seed: int
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """One validation of a training; ``quality`` is NaN where it was not a number."""
+
+    epoch: int
+    quality: float
+    standard_error: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """Where a trial's artefact lies, and what it was when it was written."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedTrial:
+    """A trial that ended, before it has a number.
+
+    Attributes:
+        uuid: made when the trial was started; recording it twice has no effect.
+        digest: of the configuration.
+        configuration: plain data, see `Configuration.as_dict`.
+        state: ``"complete"`` has every objective measured; ``"pruned"`` was refused or stopped.
+        reason: why a trial was pruned or failed.
+        measurements: objective name -> measurement; every objective where complete.
+        violations: objective name -> how far beyond its bound; <= 0 is feasible.
+        seed: of the training.
+        origin: who proposed it: a baseline, a sampler.
+        worker: who trained it; None where nobody did.
+        train_seconds: spent in training; None where there was none.
+        parent: number of the trial whose training this one shares.
+        artefact: None where none is kept.
+    """
+
+    uuid: str
+    digest: str
+    configuration: Mapping[str, Any]
+    state: State
+    seed: int
+    started: float
+    finished: float
+    origin: str
+    reason: str | None = None
+    measurements: Mapping[str, Measurement] = field(default_factory=dict)
+    violations: Mapping[str, float] = field(default_factory=dict)
+    worker: str | None = None
+    train_seconds: float | None = None
+    parent: int | None = None
+    artefact: Artefact | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRecord(FinishedTrial):
+    """A recorded trial; ``number`` counts from 0 and is Optuna's."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningTrial:
+    """A trial on its way.
+
+    Attributes:
+        uuid: the finished trial's.
+        owner: the search process that answers for it.
+        attempt: 1, or more where it was started again.
+        heartbeat: when the owner last said that it is alive.
+        curve: validations known by then.
+        digest, configuration, seed, origin, worker, started: see `FinishedTrial`.
+    """
+
+    uuid: str
+    digest: str
+    configuration: Mapping[str, Any]
+    seed: int
+    origin: str
+    owner: Owner
+    started: float
+    heartbeat: float
+    worker: str | None = None
+    attempt: int = 1
+    curve: tuple[CurvePoint, ...] = ()
