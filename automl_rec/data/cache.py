@@ -4,10 +4,14 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from automl_rec.errors import DataError
+
+_UNFINISHED = ".unfinished-"
+_DAY_SECONDS = 86_400
 
 
 def cache_folder() -> Path:
@@ -35,7 +39,8 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
+        _remove_abandoned(folder.parent)
+        unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder.parent))
         try:
             write(unfinished)
             _publish(unfinished, folder)
@@ -56,3 +61,10 @@ def _publish(unfinished: Path, folder: Path) -> None:
     except OSError:
         if not folder.is_dir():
             raise
+
+
+def _remove_abandoned(cache: Path) -> None:
+    """Remove what a killed process left; one still at work has written within a day."""
+    for folder in cache.glob(f"{_UNFINISHED}*"):
+        if time.time() - folder.stat().st_mtime > _DAY_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -38,7 +38,7 @@ def split_notes(events: Interactions, parts: Parts) -> list[str]:
     if single:
         notes.append(f"{_count(single, 'user')} with one event: kept where it is, never split.")
     if events.part is not None and not (events.part == VALIDATION).any():
-        taken = np.count_nonzero(parts == VALIDATION)
+        taken = int(np.count_nonzero(parts == VALIDATION))
         notes.append(f"No validation file is given: {_count(taken, 'event')} of train serve as it.")
     trained_items = np.bincount(events.item[parts == TRAIN], minlength=len(events.items)) > 0
     known = np.isin(parts, (TRAIN, REVEALED))

@@ -115,9 +115,15 @@ def _numbered(
 
 
 def _sorted(events: Interactions) -> Interactions:
-    keys: dict[str, Codes | npt.NDArray[np.float64]] = {"user": events.user}
+    # Two stable sorts of one column take half the time of one of two columns.
     if events.time is not None:
-        keys["time"] = events.time
-    frame = pl.DataFrame(keys)
-    order = frame.select(pl.arg_sort_by(list(keys), maintain_order=True)).to_series()
+        events = _sorted_by(events, events.time)
+    return _sorted_by(events, events.user)
+
+
+def _sorted_by(events: Interactions, key: Codes | npt.NDArray[np.float64]) -> Interactions:
+    if (key[:-1] <= key[1:]).all():
+        return events
+    frame = pl.DataFrame({"key": key})
+    order = frame.select(pl.arg_sort_by("key", maintain_order=True)).to_series()
     return events.take(order.to_numpy())

@@ -1,0 +1,80 @@
+"""Features are aligned with the numbering of the interactions."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from automl_rec.data import FeatureFile
+from automl_rec.data.features import read_features
+from automl_rec.data.interactions import Vocabulary
+from automl_rec.errors import DataError
+
+ITEMS = Vocabulary(pl.Series("id", ["1", "2", "3", "4"]))
+TEXT = "item,kind,tags,year\n3,b,x|y|x,1999\n1,a, y | z ,2001.5\n9,c,w,1\n2,,,\n"
+
+
+def file(tmp_path: Path, text: str = TEXT, name: str = "items.csv") -> str:
+    (tmp_path / name).write_text(text)
+    return str(tmp_path / name)
+
+
+def test_each_kind_is_aligned_and_unknown_where_empty_or_absent(tmp_path: Path) -> None:
+    columns = {"kind": "categorical", "tags": "multi", "year": "numeric"}
+    request = FeatureFile(file(tmp_path), columns)  # type: ignore[arg-type]
+    (kind, tags, year), absent = read_features(request, "item", ITEMS)
+    assert absent == 1
+    assert kind.feature.values.tolist() == [0, -1, 1, -1]
+    assert (kind.feature.cardinality, kind.feature.kind) == (2, "categorical")
+    assert kind.vocabulary is not None
+    assert kind.vocabulary.values.to_list() == ["a", "b"]
+    assert tags.feature.indptr is not None
+    assert tags.feature.indptr.tolist() == [0, 2, 2, 4, 4]
+    assert tags.feature.values.tolist() == [1, 2, 0, 1]
+    assert tags.vocabulary is not None
+    assert tags.vocabulary.values.to_list() == ["x", "y", "z"]
+    assert tags.feature.cardinality == 3
+    np.testing.assert_array_equal(year.feature.values, [2001.5, np.nan, 1999, np.nan])
+    assert year.feature.values.dtype == np.float32
+    assert year.vocabulary is None
+
+
+def test_inter_files_divide_several_values_by_blanks(tmp_path: Path) -> None:
+    text = "item_id:token\tclass:token_seq\n1\tDrama Comedy\n2\tDrama\n"
+    request = FeatureFile(file(tmp_path, text, "i.item"), {"class": "multi"})
+    (named,), absent = read_features(request, "item", ITEMS)
+    assert absent == 2
+    assert named.feature.values.tolist() == [1, 0, 1]
+
+
+def test_parquet_lists_are_several_values(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"item": [1, 2, 3, 4], "tags": [["b", "a"], [], None, ["b"]]})
+    frame.write_parquet(tmp_path / "i.parquet")
+    request = FeatureFile(str(tmp_path / "i.parquet"), {"tags": "multi"})
+    (named,), _ = read_features(request, "item", ITEMS)
+    assert named.feature.indptr is not None
+    assert named.feature.indptr.tolist() == [0, 2, 2, 2, 3]
+    assert named.feature.values.tolist() == [1, 0, 1]
+
+
+def test_equal_rows_of_one_id_are_one_and_different_ones_refused(tmp_path: Path) -> None:
+    request = FeatureFile(file(tmp_path, "item,kind\n1,a\n1,a\n2,b\n"), {"kind": "categorical"})
+    (named,), _ = read_features(request, "item", ITEMS)
+    assert named.feature.values.tolist() == [0, 1, -1, -1]
+    request = FeatureFile(file(tmp_path, "item,kind\n1,a\n1,b\n"), {"kind": "categorical"})
+    with pytest.raises(DataError, match="id '1' has two rows that differ"):
+        read_features(request, "item", ITEMS)
+
+
+def test_bad_number_is_named_by_row(tmp_path: Path) -> None:
+    text = TEXT.replace("1999", "unknown")
+    with pytest.raises(DataError, match="row 2, column 'year' must be a number or empty"):
+        read_features(FeatureFile(file(tmp_path, text), {"year": "numeric"}), "item", ITEMS)
+
+
+def test_missing_feature_or_id_column_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no column 'colour'; the columns are item, kind"):
+        read_features(FeatureFile(file(tmp_path), {"colour": "numeric"}), "item", ITEMS)
+    with pytest.raises(DataError, match=r"no column holds the user ids.*data\.user_features\.id"):
+        read_features(FeatureFile(file(tmp_path), {"kind": "categorical"}), "user", ITEMS)
