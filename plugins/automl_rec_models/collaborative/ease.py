@@ -3,8 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 import psutil
+import scipy.sparse as sp
 import torch
-from scipy.linalg import lapack
+from scipy.linalg import cholesky, lapack, solve_triangular
 from torch import Tensor
 
 from automl_rec.plugin import Catalog, ClosedFormModel, Infeasible, Layers, Requests
@@ -15,13 +16,18 @@ Square = npt.NDArray[np.float64]
 BYTES_AN_ENTRY = 8 + 8 + 4 + 4
 """Memory a pair of items takes: co-occurrence and its inverse, the weight and its stored copy."""
 
+BYTES_AN_ENTRY_BY_USERS = 4 + 4 + 4
+"""The same where there are fewer users than items: values, the weight and its stored copy."""
+
 BLOCK = 1024
 
 
 class Ease(ClosedFormModel):
     """Scores X B, where B minimises |X - X B|^2 + regularization |B|^2 with a zero diagonal.
 
-    Source: Steck, WWW 2019, equation 8. Ours inverts by Cholesky in float64.
+    Source: Steck, WWW 2019, equation 8. Ours inverts by Cholesky in float64. Where users are fewer
+    than items it inverts the (U, U) matrix K = X X' + lambda I instead: by the identity of Woodbury
+    B_ij = A_ij / (1 - A_jj) with A = X' K^-1 X.
 
     Args:
         catalog: sizes and the binary train matrix X (U, I).
@@ -31,14 +37,17 @@ class Ease(ClosedFormModel):
 
     def __init__(self, catalog: Catalog, layers: Layers, *, regularization: float) -> None:
         super().__init__()
-        _refuse_beyond_memory(catalog.num_items)
+        _refuse_beyond_memory(catalog)
         self.regularization = regularization
         self.item_item = layers.item_item("item_item")
 
     def fit(self, catalog: Catalog, generator: torch.Generator) -> None:
         """See `ClosedFormModel.fit`."""
-        inverse = _inverse(catalog.co_occurrence, self.regularization)
-        self.item_item.assign(torch.from_numpy(_regression(inverse)))
+        if catalog.num_users < catalog.num_items:
+            values = _by_users(catalog.matrix, self.regularization)
+        else:
+            values = _regression(_inverse(catalog.co_occurrence, self.regularization))
+        self.item_item.assign(torch.from_numpy(values))
 
     def scores(self, requests: Requests) -> Tensor:
         """See `Model.scores`."""
@@ -46,17 +55,33 @@ class Ease(ClosedFormModel):
         return self.item_item.matrix.bag(known.indptr, known.items)
 
 
-def _refuse_beyond_memory(items: int) -> None:
+def _refuse_beyond_memory(catalog: Catalog) -> None:
     # Pricing and loading build on the meta device, where the matrix takes no memory.
     if torch.get_default_device().type == "meta":
         return
-    needed, free = BYTES_AN_ENTRY * items**2, psutil.virtual_memory().available
+    items = catalog.num_items
+    by_users = catalog.num_users < items
+    entry = BYTES_AN_ENTRY_BY_USERS if by_users else BYTES_AN_ENTRY
+    needed, free = entry * items**2, psutil.virtual_memory().available
     if needed > free:
         raise Infeasible(
             f"ease needs {needed / 1e9:,.1f} GB of memory for {items:,} items, "
             f"but {free / 1e9:,.1f} GB are free. "
             f"Filter rare items with a k-core, or leave ease out of the space."
         )
+
+
+def _by_users(matrix: sp.csr_matrix, regularization: float) -> npt.NDArray[np.float32]:
+    """B (I, I) from the train matrix (U, I) by way of a (U, U) inverse."""
+    kernel = (matrix @ matrix.T).toarray().astype(np.float64)
+    kernel[np.diag_indices_from(kernel)] += regularization
+    factor = cholesky(kernel, lower=True, overwrite_a=True)
+    half = solve_triangular(factor, matrix.toarray().astype(np.float64), lower=True)
+    remainder = 1.0 - np.einsum("ui,ui->i", half, half)
+    scaled = (half / remainder).astype(np.float32)
+    values: npt.NDArray[np.float32] = half.astype(np.float32).T @ scaled
+    np.fill_diagonal(values, 0.0)
+    return values
 
 
 def _inverse(co_occurrence: Square, regularization: float) -> Square:

@@ -37,6 +37,17 @@ def test_every_column_is_a_ridge_regression_on_the_other_items(
     assert np.abs(expected).max() > 0.05
 
 
+def test_with_fewer_users_than_items_the_small_inverse_gives_the_same(fit: Fit) -> None:
+    x = (np.random.default_rng(3).random((9, 15)) < 0.4).astype(np.float64)
+    indptr = np.concatenate([[0], x.sum(1).cumsum()]).astype(np.int64)
+    catalog = Catalog(15, Histories(indptr, x.nonzero()[1].astype(np.int32)))
+    weights = fit(Ease, catalog, regularization=2.0).item_item.matrix.dense().numpy()
+    np.testing.assert_allclose(weights, ridge_by_column(x, 2.0), atol=2e-7)
+    np.testing.assert_allclose(
+        weights, _regression(_inverse(catalog.co_occurrence, 2.0)), atol=2e-7
+    )
+
+
 def test_the_inverse_keeps_float64_precision(catalog: Catalog) -> None:
     upper = _inverse(catalog.co_occurrence, 3.0)
     expected = np.linalg.inv(catalog.co_occurrence + 3.0 * np.eye(12))
@@ -94,7 +105,7 @@ def test_scores_are_the_product_with_the_binary_matrix(
 
 def test_more_items_than_memory_holds_are_refused_before_they_cost() -> None:
     catalog = Catalog(30_000_000, Histories(np.array([0, 1]), np.array([0], np.int32)))
-    with pytest.raises(Infeasible, match=r"ease needs 21,600,000.0 GB .* 30,000,000 items, but"):
+    with pytest.raises(Infeasible, match=r"ease needs 10,800,000.0 GB .* 30,000,000 items, but"):
         Ease(catalog, Layers(catalog, torch.Generator()), regularization=1.0)
     with torch.device("meta"):
         priced = Ease(catalog, Layers(catalog, torch.Generator()), regularization=1.0)
