@@ -70,6 +70,7 @@ class Mirror:
 
         Raises:
             StudyMismatchError: somebody else's study bears the name.
+            StorageError: the database refuses.
         """
         directions = [objective.direction for objective in objectives]
         try:
@@ -77,6 +78,8 @@ class Mirror:
                 study = optuna.create_study(
                     storage=self._storage, study_name=name, directions=directions
                 )
+        except StorageInternalError as error:
+            raise self._database.explain(error) from error
         except DuplicatedStudyError:
             study = optuna.load_study(storage=self._storage, study_name=name)
             if study.trials or [d.name.lower() for d in study.directions] != directions:
