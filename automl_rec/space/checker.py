@@ -1,0 +1,117 @@
+"""From a file to a checked space."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from automl_rec.errors import SpaceError
+from automl_rec.plugin import Kind
+from automl_rec.registry import Registry
+from automl_rec.space.component_sections import Entry, neutral_components, read_components
+from automl_rec.space.data_section import read_data
+from automl_rec.space.fields import section
+from automl_rec.space.reader import Node, load, parse
+from automl_rec.space.sections import read_budget, read_objectives, read_search
+from automl_rec.space.space import ORDER, Budget, SearchSettings, Space
+
+SECTIONS = ("data", "objectives", "budget", "search", *ORDER)
+_REQUIRED = {
+    "data": "data: {source: movielens-small}",
+    "objectives": "objectives: {ndcg@10: maximize, bytes: minimize}",
+}
+_EVALUATIONS = {"retrieval": "top-k lists", "sequence": "top-k lists", "ranking": "single events"}
+
+
+def read_space(path: Path, registry: Registry) -> Space:
+    """The space of a file.
+
+    Raises:
+        SpaceError: file, line, what was required, what was received.
+    """
+    return check(load(path), path, registry)
+
+
+def check(text: str, path: Path, registry: Registry) -> Space:
+    """The space of a text.
+
+    Args:
+        text: YAML.
+        path: names the text in messages; relative paths in it start from its folder.
+        registry: the installed components.
+
+    Raises:
+        SpaceError: file, line, what was required, what was received.
+    """
+    root = parse(text, str(path))
+    nodes: dict[str, Node] = section(root, dict.fromkeys(SECTIONS, lambda node: node))
+    for name, example in _REQUIRED.items():
+        if name not in nodes:
+            raise SpaceError(f"{path}: the section {name} is missing. Write for example {example}.")
+    entries = _entries(nodes, str(path), registry)
+    _check_one_evaluation(entries["model"])
+    space = Space(
+        data=read_data(nodes["data"], path.parent),
+        objectives=read_objectives(nodes["objectives"]),
+        budget=read_budget(nodes["budget"]) if "budget" in nodes else Budget(),
+        search=read_search(nodes["search"]) if "search" in nodes else SearchSettings(),
+        components={k: {e.name: e.domains for e in found} for k, found in entries.items()},
+        descriptions={k: {e.name: e.component for e in found} for k, found in entries.items()},
+        text=text,
+        path=str(path),
+    )
+    _check_compatible(space, entries)
+    return space
+
+
+def _entries(nodes: Mapping[str, Node], path: str, registry: Registry) -> dict[Kind, list[Entry]]:
+    if "model" not in nodes:
+        installed = ", ".join(registry.components("model")) or "none"
+        raise SpaceError(f"{path}: the section model is missing. Installed: {installed}.")
+    return {
+        kind: read_components(nodes[kind], kind, registry)
+        if kind in nodes
+        else neutral_components(kind, registry, path)
+        for kind in ORDER
+    }
+
+
+def _check_one_evaluation(models: Sequence[Entry]) -> None:
+    """Refuse models that cannot be measured alike."""
+    first, shared = models[0], _evaluations(models[0])
+    for model in models[1:]:
+        own = _evaluations(model)
+        if not shared & own:
+            raise SpaceError(
+                f"{model.where}: the models of a space must be measured alike, but {first.name} "
+                f"ranks {' or '.join(sorted(shared))} and {model.name} "
+                f"{' or '.join(sorted(own))}. Search them in two spaces."
+            )
+        shared &= own
+
+
+def _evaluations(model: Entry) -> set[str]:
+    return {_EVALUATIONS[task] for task in model.component.tasks if task in _EVALUATIONS}
+
+
+def _check_compatible(space: Space, entries: Mapping[Kind, Sequence[Entry]]) -> None:
+    """Refuse a component that everything it could stand beside excludes."""
+    if not any(c.excludes for named in space.descriptions.values() for c in named.values()):
+        return
+    used = {pair for names in space.combinations() for pair in names.items()}
+    for kind, found in entries.items():
+        for entry in found:
+            if (kind, entry.name) not in used and _could_act(space, kind):
+                raise SpaceError(
+                    f"{entry.where}: {kind} {entry.name} can stand beside nothing in this space: "
+                    f"{_reason(space, kind, entry.name)}. Remove one of them, or add others."
+                )
+
+
+def _could_act(space: Space, kind: Kind) -> bool:
+    models = space.descriptions["model"].values()
+    return kind == "model" or any(kind in model.compressible for model in models)
+
+
+def _reason(space: Space, kind: Kind, name: str) -> str:
+    others = ((k, n) for k, named in space.components.items() for n in named if k != kind)
+    reasons = (space.exclusion({kind: name, k: n}) for k, n in others)
+    return next(reason for reason in reasons if reason is not None)

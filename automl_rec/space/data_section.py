@@ -1,0 +1,118 @@
+"""The ``data`` section of a space."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from automl_rec.data.columns import ColumnNames
+from automl_rec.data.request import (
+    DataRequest,
+    FeatureFile,
+    FeatureKind,
+    Format,
+    Kept,
+    SplitKind,
+    SplitRequest,
+)
+from automl_rec.errors import DataError, SpaceError
+from automl_rec.space.fields import Reader, mapping, number, one_of, pair, section, text, whole
+from automl_rec.space.reader import Node
+
+T = TypeVar("T")
+COLUMNS: Mapping[str, Reader] = {
+    "user": text,
+    "item": text,
+    "time": text,
+    "label": text,
+    "domain": text,
+    "behaviour": text,
+}
+SPLIT: Mapping[str, Reader] = {
+    "kind": one_of(get_args(SplitKind)),
+    "validation": number,
+    "test": number,
+    "holdout": number,
+}
+
+
+def read_data(node: Node, folder: Path) -> DataRequest:
+    """What a space asks of the data.
+
+    Args:
+        node: the section.
+        folder: that of the space, from which relative paths start.
+
+    Raises:
+        SpaceError: a field is unknown or wrong, or fields contradict each other.
+    """
+    try:
+        return DataRequest(**section(node, data_fields(folder)))
+    except DataError as error:
+        raise SpaceError(f"{node.where}: {error}") from error
+
+
+def data_fields(folder: Path) -> dict[str, Reader]:
+    """The reader of every field of the section."""
+
+    def path(node: Node) -> str:
+        return str(folder / Path(text(node)).expanduser())
+
+    features = feature_fields(path)
+    return {
+        "source": text,
+        "path": path,
+        "train": path,
+        "validation": path,
+        "test": path,
+        "format": one_of(get_args(Format)),
+        "separator": text,
+        "columns": lambda node: ColumnNames(**section(node, COLUMNS)),
+        "threshold": number,
+        "label_range": pair(number),
+        "split": _split,
+        "k_core": whole(0),
+        "duplicates": one_of(get_args(Kept)),
+        "user_features": lambda node: _feature_file(node, features),
+        "item_features": lambda node: _feature_file(node, features),
+        "seed": whole(0),
+    }
+
+
+def feature_fields(path: Reader) -> dict[str, Reader]:
+    """The reader of every field of a file of features."""
+    return {
+        "path": path,
+        "id": text,
+        "columns": _feature_columns,
+        "format": one_of(get_args(Format)),
+    }
+
+
+def _split(node: Node) -> SplitRequest:
+    if isinstance(node.content, str):
+        return SplitRequest(kind=SPLIT["kind"](node))
+    return _built(node, SplitRequest, section(node, SPLIT))
+
+
+def _feature_file(node: Node, readers: Mapping[str, Reader]) -> FeatureFile:
+    given = section(node, readers)
+    for required in ("path", "columns"):
+        if required not in given:
+            raise SpaceError(
+                f"{node.where}: {node.name} must have {required}, got {node.shown()}. "
+                f"Write {{path: FILE, columns: {{NAME: categorical}}}}."
+            )
+    return _built(node, FeatureFile, given)
+
+
+def _feature_columns(node: Node) -> dict[str, str]:
+    kind = one_of(get_args(FeatureKind))
+    return {name: kind(entry) for name, entry in mapping(node).items()}
+
+
+def _built(node: Node, build: Callable[..., T], given: Mapping[str, Any]) -> T:
+    """A value whose own checks are reported at its line."""
+    try:
+        return build(**given)
+    except DataError as error:
+        raise SpaceError(f"{node.where}: {error}") from error
