@@ -1,6 +1,6 @@
 """Models that learn from who met what, without order."""
 
-from automl_rec.plugin import Component, Float
+from automl_rec.plugin import Choice, Component, Float, Integer, gradient_training
 
 HOME = "automl_rec_models.collaborative"
 
@@ -28,4 +28,22 @@ EASE = Component(
     baseline=True,
 )
 
-COMPONENTS = (EASE, POPULARITY)
+BPR_MF = Component(
+    kind="model",
+    name="bpr-mf",
+    summary="Matrix factorisation trained to rank what a user met above what he has not.",
+    source=(
+        "Rendle et al., UAI 2009, BPR-Opt with matrix factorisation; no biases, Adam instead of "
+        "plain gradient steps, negatives outside the user's train items, regularisation on the "
+        "rows of a batch. Defaults of the public LightGCN code, start N(0, 0.1)."
+    ),
+    implementation=f"{HOME}.bpr_mf:BprMf",
+    hyperparameters={
+        "width": Integer(8, 256, 64, log=True),
+        "regularization": Float(1e-7, 1e-1, 1e-4, log=True),
+        "negatives": Choice((1, 4, 16), 1),
+    },
+    training=gradient_training(),
+)
+
+COMPONENTS = (BPR_MF, EASE, POPULARITY)

@@ -1,0 +1,43 @@
+"""Matrix factorisation with the pairwise loss of Bayesian personalised ranking."""
+
+from torch import Tensor
+
+from automl_rec.plugin import Catalog, GradientModel, Layers, Pairs, Requests, Sampling, Sequences
+from automl_rec_models.collaborative.pairwise import bpr, penalty, rows_of
+
+START = 0.1
+"""Standard deviation of the rows at the start."""
+
+
+class BprMf(GradientModel):
+    """s(u, i) = p_u . q_i, trained to put what a user met above what he has not.
+
+    Source: Rendle et al., UAI 2009.
+    Ours draws negatives outside the user's train items, regularises the rows of each batch, and
+    averages over the negatives of a positive.
+    """
+
+    def __init__(
+        self,
+        _catalog: Catalog,
+        layers: Layers,
+        *,
+        width: int,
+        regularization: float,
+        negatives: int,
+    ) -> None:
+        super().__init__()
+        self.user = layers.table("user", width, std=START)
+        self.item = layers.table("item", width, std=START, lookups=0.0, scored=True)
+        self.sampling = Sampling(negatives=negatives)
+        self._regularization = regularization
+
+    def loss(self, batch: Pairs | Sequences) -> Tensor:
+        """See `GradientModel.loss`."""
+        assert isinstance(batch, Pairs)
+        rows = rows_of(batch, self.user, self.item)
+        return bpr(rows) + self._regularization * penalty(rows)
+
+    def scores(self, requests: Requests) -> Tensor:
+        """See `Model.scores`."""
+        return self.item.score(self.user.lookup(requests.users))
