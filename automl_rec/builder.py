@@ -10,6 +10,7 @@ from torch import Tensor
 from automl_rec.errors import ExportError, Infeasible
 from automl_rec.plugin import (
     Catalog,
+    Either,
     Embedding,
     Form,
     GradientModel,
@@ -295,9 +296,12 @@ def _weight_operations(weight: Weight, form: Form) -> Interval:
 
 def _bag_operations(form: Form, rows: float) -> Interval:
     """Multiply-adds to sum that many rows."""
+    if isinstance(form, Either):
+        return _bag_operations(form.first, rows).hull(_bag_operations(form.second, rows))
     if isinstance(form, Product):
         return _bag_operations(form.left, rows) + form.right.product_operations
+    entries = form.product_operations
     return Interval(
-        form.entries.low / max(form.rows.high, 1) * rows,
-        form.entries.high / max(form.rows.low, 1) * rows,
+        entries.low / max(form.rows.high, 1) * rows,
+        entries.high / max(form.rows.low, 1) * rows,
     )

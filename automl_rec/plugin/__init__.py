@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from automl_rec.plugin.batch import PADDING, Pairs, Requests, Sampling, Sequences
     from automl_rec.plugin.catalog import Catalog, Feature, Histories
     from automl_rec.plugin.embedding import Embedding
-    from automl_rec.plugin.form import Form, Interval, Leaf, Precision, Product, dense_form
+    from automl_rec.plugin.form import Either, Form, Interval, Leaf, Precision, Product, dense_form
     from automl_rec.plugin.layers import Layers, Linear
     from automl_rec.plugin.matrix import (
         BitmapMatrix,
@@ -45,7 +45,7 @@ _HOMES = {
     "batch": ("PADDING", "Pairs", "Requests", "Sampling", "Sequences"),
     "catalog": ("Catalog", "Feature", "Histories"),
     "embedding": ("Embedding",),
-    "form": ("Form", "Interval", "Leaf", "Precision", "Product", "dense_form"),
+    "form": ("Either", "Form", "Interval", "Leaf", "Precision", "Product", "dense_form"),
     "layers": ("Layers", "Linear"),
     "matrix": (
         "BitmapMatrix",
@@ -81,6 +81,7 @@ __all__ = [
     "DenseMatrix",
     "DivergenceError",
     "Domain",
+    "Either",
     "Embedding",
     "Feature",
     "Field",

@@ -21,6 +21,10 @@ class Interval(NamedTuple):
             return NotImplemented
         return Interval(self.low + other.low, self.high + other.high)
 
+    def hull(self, other: "Interval") -> "Interval":
+        """The smallest interval that holds both."""
+        return Interval(min(self.low, other.low), max(self.high, other.high))
+
     def times(self, factor: float) -> "Interval":
         """The interval scaled by a factor >= 0."""
         return Interval(self.low * factor, self.high * factor)
@@ -102,8 +106,8 @@ class Leaf:
 
     @property
     def product_operations(self) -> Interval:
-        """Multiply-adds of one matrix-vector product."""
-        return self.entries
+        """Multiply-adds of one matrix-vector product; a dense layout multiplies zeros too."""
+        return Interval(*(self._multiplied(end) for end in (0, 1)))
 
     @property
     def row_operations(self) -> Interval:
@@ -123,8 +127,15 @@ class Leaf:
         return replace(self, entries=entries)
 
     def _bytes(self, end: int) -> int:
-        rows, columns, entries = (int(n[end]) for n in (self.rows, self.columns, self.entries))
-        return layout_bytes(rows, columns, entries, self.precision)
+        return layout_bytes(*self._sizes(end), self.precision)
+
+    def _multiplied(self, end: int) -> int:
+        rows, columns, entries = self._sizes(end)
+        layout = cheapest_layout(rows, columns, entries, self.precision)
+        return rows * columns if layout == "dense" else entries
+
+    def _sizes(self, end: int) -> tuple[int, int, int]:
+        return int(self.rows[end]), int(self.columns[end]), int(self.entries[end])
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +169,38 @@ class Product:
         return self.left.leaves() + self.right.leaves()
 
 
-Form: TypeAlias = Leaf | Product
+@dataclass(frozen=True, slots=True)
+class Either:
+    """One of two forms; which one, values will decide."""
+
+    first: "Form"
+    second: "Form"
+
+    @property
+    def bytes(self) -> Interval:
+        """Native bytes of the one or the other."""
+        return self.first.bytes.hull(self.second.bytes)
+
+    @property
+    def product_operations(self) -> Interval:
+        """Multiply-adds of one matrix-vector product."""
+        return self.first.product_operations.hull(self.second.product_operations)
+
+    @property
+    def row_operations(self) -> Interval:
+        """Multiply-adds to compute one row."""
+        return self.first.row_operations.hull(self.second.row_operations)
+
+    def map_leaves(self, change: Callable[[Leaf], Leaf]) -> "Form":
+        """The form with every leaf of both changed."""
+        return Either(self.first.map_leaves(change), self.second.map_leaves(change))
+
+    def leaves(self) -> tuple[Leaf, ...]:
+        """The stored matrices of both forms."""
+        return self.first.leaves() + self.second.leaves()
+
+
+Form: TypeAlias = Leaf | Product | Either
 
 
 def dense_form(rows: int, columns: int) -> Leaf:

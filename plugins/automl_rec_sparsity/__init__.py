@@ -1,6 +1,6 @@
 """First-party sparsities."""
 
-from automl_rec.plugin import Component, hookimpl
+from automl_rec.plugin import Choice, Component, Float, Integer, Value, hookimpl
 
 AUTOML_REC_API = (1, 0)
 
@@ -13,8 +13,31 @@ NONE = Component(
     neutral=True,
 )
 
+GRADUALLY: dict[str, tuple[Value, ...]] = {"mode": ("gradual",)}
+
+MAGNITUDE = Component(
+    kind="sparsity",
+    name="magnitude",
+    summary="The largest entries stay, chosen once after training or gradually during it.",
+    source=(
+        "Zhu and Gupta, 2017, equation 1 (cubic schedule of gradual pruning, from dense); one-shot "
+        "and global selection are common practice. Exactly round(density * size) entries stay; "
+        "masked entries may return until the schedule ends."
+    ),
+    implementation="automl_rec_sparsity.magnitude:Magnitude",
+    hyperparameters={
+        "density": Float(0.001, 1.0, 0.1, log=True),
+        "mode": Choice(("one-shot", "gradual"), "one-shot"),
+        "scope": Choice(("uniform", "global"), "uniform"),
+        "start": Float(0.0, 0.5, 0.15, search=False, only_if=GRADUALLY),
+        "end": Float(0.5, 1.0, 0.75, search=False, only_if=GRADUALLY),
+        "every": Integer(1, 1000, 10, log=True, search=False, only_if=GRADUALLY),
+        "spare_rows": Choice((False, True), False, search=False, only_if={"scope": ("global",)}),
+    },
+)
+
 
 @hookimpl
 def register_sparsities() -> list[Component]:
     """Returns the sparsities of this package."""
-    return [NONE]
+    return [MAGNITUDE, NONE]

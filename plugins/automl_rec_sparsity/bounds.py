@@ -1,0 +1,65 @@
+"""How many entries will stay, before any has a value."""
+
+from collections.abc import Callable, Mapping
+
+from automl_rec.plugin import Either, Form, Interval, Leaf
+from automl_rec_sparsity.selection import budget
+
+ZERO = Interval(0, 0)
+
+
+def kept_of_each(forms: Mapping[str, Form], density: float) -> dict[str, Form]:
+    """The forms where every matrix keeps a share of its places, or all it has if that is less."""
+
+    def change(leaf: Leaf) -> Leaf:
+        places = _places(leaf)
+        ends = (
+            min(budget(density, size), present)
+            for size, present in zip(places, leaf.entries, strict=True)
+        )
+        return leaf.kept(Interval(*ends))
+
+    return {name: form.map_leaves(change) for name, form in forms.items()}
+
+
+def kept_overall(forms: Mapping[str, Form], density: float, *, spare_rows: bool) -> dict[str, Form]:
+    """The forms where all matrices together keep a share of all places; exact only for one.
+
+    Args:
+        forms: name -> form.
+        density: share that stays.
+        spare_rows: whether the largest entry of each row stays in any case.
+    """
+    places = sum((_total(form, _places) for form in forms.values()), ZERO)
+    present = sum((_total(form, _entries) for form in forms.values()), ZERO)
+    rows = sum((_total(form, _rows) for form in forms.values()), ZERO) if spare_rows else ZERO
+    fewest = min(budget(density, places.low), present.low)
+    most = max(budget(density, places.high), rows.high)
+
+    def change(leaf: Leaf) -> Leaf:
+        others = present.high - leaf.entries.high
+        least = max(fewest - others, leaf.rows.low if spare_rows else 0, 0)
+        return leaf.kept(Interval(min(least, leaf.entries.low), min(most, leaf.entries.high)))
+
+    return {name: form.map_leaves(change) for name, form in forms.items()}
+
+
+def _total(form: Form, of: Callable[[Leaf], Interval]) -> Interval:
+    """The sum over the matrices that a form will have."""
+    if isinstance(form, Leaf):
+        return of(form)
+    if isinstance(form, Either):
+        return _total(form.first, of).hull(_total(form.second, of))
+    return _total(form.left, of) + _total(form.right, of)
+
+
+def _places(leaf: Leaf) -> Interval:
+    return Interval(leaf.rows.low * leaf.columns.low, leaf.rows.high * leaf.columns.high)
+
+
+def _entries(leaf: Leaf) -> Interval:
+    return leaf.entries
+
+
+def _rows(leaf: Leaf) -> Interval:
+    return leaf.rows
