@@ -18,21 +18,17 @@ def digest_of(request: DataRequest) -> str:
     Raises:
         DataError: a file is missing or cannot be read.
     """
-    files = {PARTS[part]: path for part, path in event_files(request)}
-    for role in ("user_features", "item_features"):
-        features = getattr(request, role)
+    files = [(PARTS[part], path, request.format) for part, path in event_files(request)]
+    for role, features in (("user", request.user_features), ("item", request.item_features)):
         if features is not None:
-            files[role] = features.path
-    formats = {
-        name: format_of(existing(path), request.format if name in PARTS else None)
-        for name, path in files.items()
-        if name in PARTS
-    }
+            files.append((role, features.path, features.format))
     facts = {
         "format_version": FORMAT_VERSION,
         "request": request.canonical(),
-        "formats": formats,
-        "files": {name: _file_digest(path) for name, path in files.items()},
+        "files": {
+            name: (format_of(existing(path), given), _file_digest(path))
+            for name, path, given in files
+        },
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

@@ -167,12 +167,13 @@ def _shuffled_within_users(
 
 def _check_filled(parts: Parts, events: Interactions, kind: str) -> None:
     counts = np.bincount(parts, minlength=4)
-    empty = [n for n, name in ((TRAIN, "train"), (VALIDATION, ""), (TEST, "")) if not counts[n]]
+    names = ("train", "validation", "test")
+    empty = [name for name, number in zip(names, counts, strict=False) if not number]
     if not empty:
         return
-    name = ("train", "validation", "test")[empty[0]]
     raise DataError(
-        f"Split {kind} leaves no {name} event: {len(events)} events of {len(events.users)} users "
-        f"became {counts[TRAIN]} train, {counts[VALIDATION]} validation and {counts[TEST]} test. "
+        f"Split {kind} leaves no {empty[0]} event: "
+        f"{len(events)} events of {len(events.users)} users became "
+        f"{counts[TRAIN]} train, {counts[VALIDATION]} validation and {counts[TEST]} test. "
         "Choose another split or other shares, or give more events per user."
     )

@@ -139,6 +139,21 @@ def test_features_change_the_digest(tmp_path: Path, request_: DataRequest) -> No
     assert len(digests | {prepare(with_features, tmp_path / "cache").digest}) == 3
 
 
+def test_extension_of_a_feature_file_changes_the_digest(
+    tmp_path: Path, request_: DataRequest
+) -> None:
+    digests = set()
+    for name in ("users.tsv", "users.inter"):
+        (tmp_path / name).write_text("user\ttags\n0\ta b|c\n")
+        features = FeatureFile(str(tmp_path / name), {"tags": "multi"})
+        prepared = prepare(replace(request_, user_features=features), tmp_path / "cache")
+        digests.add(prepared.digest)
+        assert prepared.feature_values("user", "tags").to_list() == (
+            ["a b", "c"] if name == "users.tsv" else ["a", "b|c"]
+        )
+    assert len(digests) == 2
+
+
 def test_all_kinds_of_features_survive_the_folder(tmp_path: Path, request_: DataRequest) -> None:
     (tmp_path / "i.csv").write_text("item,colour,tags\n0,red,a|b\n1,blue,\n2,red,b\n")
     features = FeatureFile(str(tmp_path / "i.csv"), {"colour": "categorical", "tags": "multi"})

