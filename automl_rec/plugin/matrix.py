@@ -82,7 +82,8 @@ class TrainableMatrix(Matrix):
 
     def gather(self, ids: Tensor) -> Tensor:
         """See `Matrix.gather`."""
-        rows = F.embedding(ids, self.weight)
+        # Its backward pass takes half the time of that of F.embedding.
+        rows = self.weight.index_select(0, ids.reshape(-1)).reshape(*ids.shape, self.columns)
         return rows if self.mask is None else rows * F.embedding(ids, self.mask)
 
     def multiply(self, x: Tensor) -> Tensor:
