@@ -156,7 +156,7 @@ class _Steps:
         if not math.isfinite(loss.item()):
             raise self._diverged("loss")
         self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._optimizer.step()
         self._step += 1
         if self._sparsity is not None:
