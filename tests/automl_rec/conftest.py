@@ -1,0 +1,36 @@
+"""Data and components that several tests share."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from automl_rec.data import DataRequest, Prepared, SplitRequest, prepare
+from automl_rec.registry import Registry
+from automl_rec.testing.planted import planted_interactions
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    return Registry.discover()
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """60 users with 15 of 40 items each, in 4 blocks; read from a CSV and split at random."""
+    folder = tmp_path_factory.mktemp("planted")
+    write_events(folder / "events.csv")
+    request = DataRequest(
+        path=str(folder / "events.csv"), split=SplitRequest("random", validation=0.2, test=0.2)
+    )
+    return prepare(request, folder / "cache")
+
+
+def write_events(path: Path) -> None:
+    """A CSV of planted interactions."""
+    planted = planted_interactions(0, users=60, items=40, blocks=4, events=15, heldout=3)
+    parts = (planted.catalog.histories, planted.heldout)
+    users = np.concatenate([part.users() for part in parts])
+    items = np.concatenate([part.items for part in parts])
+    pl.DataFrame({"user": users, "item": items}).write_csv(path)

@@ -1,0 +1,92 @@
+"""Whole trials on planted data: what is measured is what is shipped."""
+
+import pytest
+
+from automl_rec.data import Prepared
+from automl_rec.evaluation import evaluate, measure
+from automl_rec.objectives import named
+from automl_rec.plugin import Value
+from automl_rec.registry import Registry
+from automl_rec.space.configuration import Chosen, Configuration
+from automl_rec.training.trainer import Progress
+
+NAMES = (
+    "ndcg@10",
+    "recall@5",
+    "coverage@10",
+    "bytes",
+    "bytes_tables",
+    "bytes_dense",
+    "latency_ms",
+    "operations",
+    "train_seconds",
+)
+OBJECTIVES = tuple(objective for name in NAMES if (objective := named(name)))
+
+
+def bpr(registry: Registry, **changes: Value) -> Configuration:
+    domains = registry.component("model", "bpr-mf").domains
+    values = {name: domain.default for name, domain in domains.items() if not domain.only_if}
+    values |= {"width": 16, "epochs": 8, "batch_size": 256, "learning_rate": 0.05, **changes}
+    return Configuration(Chosen("bpr-mf", values), embedding=Chosen("full", {"precision": "fp32"}))
+
+
+def test_every_objective_is_measured_with_the_error_of_its_mean(
+    prepared: Prepared, registry: Registry
+) -> None:
+    configuration = Configuration(Chosen("popularity"))
+    outcome = evaluate(configuration, prepared, OBJECTIVES, registry, seed=0).outcome
+    assert set(outcome.measurements) == set(NAMES)
+    assert outcome.measurements["bytes"].value == 4 * 40
+    assert outcome.measurements["ndcg@10"].standard_error is not None
+    assert outcome.measurements["latency_ms"].value > 0
+    assert outcome.train_seconds > 0
+    assert outcome.stopped is None
+
+
+def test_the_served_model_has_the_quality_that_was_reported(
+    prepared: Prepared, registry: Registry
+) -> None:
+    quality = OBJECTIVES[:1]
+    evaluated = evaluate(bpr(registry), prepared, quality, registry, seed=1)
+    assert evaluated.served is not None
+    best = max(point.quality for point in evaluated.outcome.curve)
+    assert evaluated.outcome.measurements["ndcg@10"].value == pytest.approx(best, abs=1e-6)
+    again = measure(evaluated.served, prepared, "validation", quality)
+    assert again["ndcg@10"] == evaluated.outcome.measurements["ndcg@10"]
+
+
+def test_equal_seeds_give_equal_trials_and_others_do_not(
+    prepared: Prepared, registry: Registry
+) -> None:
+    def curve(seed: int) -> list[float]:
+        found = evaluate(bpr(registry), prepared, OBJECTIVES[:1], registry, seed=seed)
+        return [point.quality for point in found.outcome.curve]
+
+    assert curve(5) == curve(5)
+    assert curve(5) != curve(6)
+
+
+def test_a_training_the_search_stops_is_not_served(prepared: Prepared, registry: Registry) -> None:
+    seen: list[int] = []
+
+    def report(progress: Progress) -> bool:
+        seen.append(progress.epoch)
+        return progress.epoch < 3
+
+    evaluated = evaluate(bpr(registry), prepared, OBJECTIVES, registry, seed=0, report=report)
+    assert seen == [1, 2, 3]
+    assert evaluated.served is None
+    assert evaluated.outcome.stopped == "early"
+    measured = evaluated.outcome.measurements
+    assert measured["ndcg@10"].value == evaluated.outcome.curve[-1].quality
+    assert measured["bytes"].value == 4 * 16 * 100
+    assert "latency_ms" not in measured
+
+
+def test_quality_of_test_is_not_that_of_validation(prepared: Prepared, registry: Registry) -> None:
+    served = evaluate(bpr(registry), prepared, OBJECTIVES[:1], registry, seed=0).served
+    assert served is not None
+    validation = measure(served, prepared, "validation", OBJECTIVES[:1])
+    test = measure(served, prepared, "test", OBJECTIVES[:1])
+    assert validation["ndcg@10"].value != test["ndcg@10"].value
