@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from automl_rec.plugin import TrainableMatrix, Use, Weight
 
+CHUNK_ROWS = 65536
+
 
 class OutputMap(nn.Module, ABC):
     """A linear map from stored rows (B, S) to rows (B, D).
@@ -78,12 +80,14 @@ class Projection(OutputMap):
 
     def fit(self, rows: Tensor) -> Tensor:
         """See `OutputMap.fit`: the truncated SVD, from the Gram matrix (D, D) in float64."""
-        exact = rows.double()
-        directions = torch.linalg.eigh(exact.T @ exact).eigenvectors.flip(1)
+        gram = torch.zeros(rows.shape[1], rows.shape[1], dtype=torch.float64)
+        for chunk in rows.split(CHUNK_ROWS):
+            gram += chunk.double().T @ chunk.double()
+        directions = torch.linalg.eigh(gram).eigenvectors.flip(1)
         basis = directions[:, : self.stored_width]  # (D, S)
         self.weight.assign(basis.T.to(rows.dtype))
-        stored: Tensor = exact @ basis
-        return stored.to(rows.dtype)
+        stored = [chunk.double() @ basis for chunk in rows.split(CHUNK_ROWS)]
+        return torch.cat(stored).to(rows.dtype)
 
     def weights(self) -> tuple[Weight, ...]:
         """See `OutputMap.weights`."""
