@@ -16,7 +16,6 @@ import numpy.typing as npt
 from automl_rec.objectives import cutoff
 from automl_rec.objectives.objective import Objective
 
-LEAST_CURVES = 5
 QUANTILE = 0.95
 Curve = Sequence[tuple[int, float]]
 """(epoch, quality) pairs, epochs increasing."""
@@ -67,10 +66,12 @@ class SafeStopping:
     Args:
         costs: the costs compared, by name.
         min_epochs: no training is stopped before.
+        min_finished: nor before so many trainings have finished.
     """
 
-    def __init__(self, costs: Sequence[str], *, min_epochs: int) -> None:
+    def __init__(self, costs: Sequence[str], *, min_epochs: int, min_finished: int) -> None:
         self._names, self._min_epochs = tuple(costs), min_epochs
+        self._least = max(1, min_finished)
         self._costs: list[list[float]] = []
         self._qualities: list[float] = []
         self._curves: dict[str, list[_Gains]] = {}
@@ -99,19 +100,19 @@ class SafeStopping:
     def _gain(self, model: str, epoch: int) -> float | None:
         """The bound g_t, or None while too few curves are known."""
         curves = self._curves.get(model, [])
-        if len(curves) < LEAST_CURVES:
+        if len(curves) < self._least:
             curves = [curve for family in self._curves.values() for curve in family]
-        if len(curves) < LEAST_CURVES:
+        if len(curves) < self._least:
             return None
         # Gains only shrink: beyond the last epoch that enough curves reached, theirs still bound.
-        reached = sorted((curve.last for curve in curves), reverse=True)[LEAST_CURVES - 1]
+        reached = sorted((curve.last for curve in curves), reverse=True)[self._least - 1]
         at = min(epoch, reached)
         gains = [curve.after(at) for curve in curves if curve.last >= at]
         return float(np.quantile(gains, QUANTILE, method="higher"))
 
 
 def make_rule(
-    name: str, objectives: Sequence[Objective], *, min_epochs: int
+    name: str, objectives: Sequence[Objective], *, min_epochs: int, min_finished: int
 ) -> tuple[Rule, str | None]:
     """The rule of a name, with a sentence where it cannot decide on these objectives."""
     if name == "none":
@@ -122,7 +123,7 @@ def make_rule(
             f"Early stopping is off: nothing bounds {' and '.join(undecided)} before a training "
             f"ends."
         )
-    return SafeStopping(costs, min_epochs=min_epochs), None
+    return SafeStopping(costs, min_epochs=min_epochs, min_finished=min_finished), None
 
 
 def compared_costs(objectives: Sequence[Objective]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -31,16 +31,12 @@ class Job:
         configuration: as `Configuration.as_dict` gives it.
         seed: of the training.
         seconds: wall time after which training ends with its best epoch; None for no limit.
-        attempt: 1, or more where workers died of it.
-        origin: ``"baseline"``, ``"sampler"`` or ``"requeued"``.
     """
 
     digest: str
     configuration: Mapping[str, Any]
     seed: int
     seconds: float | None = None
-    attempt: int = 1
-    origin: str = "sampler"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +107,8 @@ class Engine(Protocol):
     def open(self, setup: Setup) -> None:
         """Tells the workers what they need before their first job."""
 
-    def start(self, job: Job) -> None:
-        """Gives a job to a free worker."""
+    def start(self, job: Job) -> str:
+        """Gives a job to a free worker, and its name."""
 
     def wait(self, seconds: float) -> list[Event]:
         """What has happened, at the latest after so many seconds."""

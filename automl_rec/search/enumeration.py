@@ -1,7 +1,10 @@
-"""All configurations of a finite space, one after the other."""
+"""Configurations without a sampler: all of a finite space in order, or one at random."""
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from automl_rec.errors import Infeasible
 from automl_rec.plugin import Domain, Float, Integer, Value
@@ -31,6 +34,15 @@ def configurations(space: "Space") -> Iterator[Configuration]:
                 seen.add(found.digest)
                 yield found
         route = walk.successor()
+
+
+def draw(space: "Space", generator: np.random.Generator) -> Configuration:
+    """A configuration with every choice drawn uniformly, on the domain's own scale.
+
+    Raises:
+        Infeasible: the components drawn exclude each other.
+    """
+    return space.resolve(lambda _name, domain: _uniform(domain, generator))
 
 
 class _Walk:
@@ -65,3 +77,25 @@ def _listed(domain: Domain) -> tuple[Value, ...] | range:
             raise ValueError("a space with real numbers cannot be listed")
         case _:
             return values_of(domain)
+
+
+def _uniform(domain: Domain, generator: np.random.Generator) -> Value:
+    match domain:
+        case Float():
+            return _real(domain.low, domain.high, generator, log=domain.log)
+        case Integer() if domain.log:
+            # Each whole number has the share of the logarithmic line that rounds to it.
+            value = _real(domain.low - 0.5, domain.high + 0.5, generator, log=True)
+            return min(max(round(value), domain.low), domain.high)
+        case Integer():
+            return int(generator.integers(domain.low, domain.high + 1))
+        case _:
+            values = values_of(domain)
+            return values[generator.integers(len(values))]
+
+
+def _real(low: float, high: float, generator: np.random.Generator, *, log: bool) -> float:
+    if not log:
+        return float(generator.uniform(low, high))
+    drawn = math.exp(generator.uniform(math.log(low), math.log(high)))
+    return min(max(drawn, low), high)

@@ -105,7 +105,7 @@ class LocalEngine:
         for process in self._processes:
             process.send(asdict(setup))
 
-    def start(self, job: Job) -> None:
+    def start(self, job: Job) -> str:
         """See `Engine.start`."""
         process = next(p for p in self._processes if p.job is None)
         if process.trials >= TRIALS_PER_PROCESS:
@@ -114,6 +114,7 @@ class LocalEngine:
         process.trials += 1
         fields = ("configuration", "seed", "seconds")
         process.send({name: getattr(job, name) for name in fields})
+        return process.name
 
     def answer(self, job: Job, *, proceed: bool) -> None:
         """See `Engine.answer`."""

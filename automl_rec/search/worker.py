@@ -23,11 +23,11 @@ from automl_rec.errors import AutomlRecError, Infeasible
 from automl_rec.evaluation import Outcome, evaluate
 from automl_rec.objectives.objective import Objective
 from automl_rec.registry import Registry
+from automl_rec.search.reason import reason_of, shorten
 from automl_rec.space.configuration import Configuration
 from automl_rec.training.trainer import Progress
 
 Message: TypeAlias = Mapping[str, Any]
-LONGEST_REASON = 500
 
 
 class Channel:
@@ -145,25 +145,10 @@ def _attempt(bench: Bench, message: Message, channel: Channel) -> dict[str, Any]
     try:
         return {"type": "finished", **bench.run(message, report)}
     except Infeasible as error:
-        return {"type": "failed", "how": "infeasible", "reason": _shorten(str(error))}
+        return {"type": "failed", "how": "infeasible", "reason": shorten(str(error))}
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything; the study goes on
         traceback.print_exc()
-        return {"type": "failed", "how": "error", "reason": _reason(error)}
-
-
-def _reason(error: Exception) -> str:
-    """Type, message and place of an error; our own errors say enough by themselves."""
-    if isinstance(error, AutomlRecError):
-        return _shorten(f"{type(error).__name__}: {error}")
-    place = ""
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        place = f" (at {frame.f_globals.get('__name__', '?')}:{line})"
-    return _shorten(f"{type(error).__name__}: {error}") + place
-
-
-def _shorten(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 4] + " ..."
+        return {"type": "failed", "how": "error", "reason": reason_of(error)}
 
 
 def _plain(outcome: Outcome) -> dict[str, Any]:

@@ -1,0 +1,56 @@
+"""What is learned from recorded trials: by the sampler, and by early stopping."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+
+from automl_rec.objectives import cutoff
+from automl_rec.objectives.objective import Measurement, Objective
+from automl_rec.search.early_stopping import Standing
+from automl_rec.search.suggestions import Lesson
+from automl_rec.storage.records import CurvePoint, FinishedTrial, TrialRecord
+
+CUT_SHORT = "Training ended at its time limit."
+
+
+def lesson_of(trial: FinishedTrial, objectives: Sequence[Objective]) -> Lesson:
+    """What the sampler may learn of a trial: one that failed counts as poor, so it is avoided."""
+    if trial.state != "complete":
+        return Lesson(None, trial.violations)
+    values = {o.name: trial.measurements[o.name].value for o in objectives}
+    return Lesson(values, trial.violations)
+
+
+def standing_of(
+    trial: FinishedTrial,
+    curve: Sequence[CurvePoint],
+    highest_costs: Mapping[str, float],
+    quality: str,
+) -> Standing:
+    """Where a complete trial stands; a training that time cut short tells nothing of gains."""
+    measured = {name: found.value for name, found in trial.measurements.items()}
+    costs = {**highest_costs, "train_seconds": trial.train_seconds or 0.0, **measured}
+    points = [] if trial.reason == CUT_SHORT else [(p.epoch, p.quality) for p in curve]
+    return Standing(next(iter(trial.configuration["model"])), costs, points, measured[quality])
+
+
+def violations_of(
+    objectives: Sequence[Objective], measured: Mapping[str, Measurement]
+) -> dict[str, float]:
+    """How far each bounded objective lies beyond its bound, where it is measured."""
+    bounded = [o for o in objectives if o.bound is not None and o.name in measured]
+    return {o.name: o.violation(measured[o.name].value) for o in bounded}
+
+
+def numbered(trial: FinishedTrial, number: int) -> TrialRecord:
+    """The record of a trial that has its number."""
+    return TrialRecord(number=number, **{f.name: getattr(trial, f.name) for f in fields(trial)})
+
+
+def by_quality(trials: Sequence[TrialRecord], quality: str) -> tuple[TrialRecord, ...]:
+    """Complete trials, best quality first."""
+    return tuple(sorted(trials, key=lambda trial: -trial.measurements[quality].value))
+
+
+def watched(objectives: Sequence[Objective]) -> Objective:
+    """The quality that training watches and fronts are ordered by: the first."""
+    return next(objective for objective in objectives if cutoff(objective.name))

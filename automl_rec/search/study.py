@@ -1,0 +1,259 @@
+"""Studies: run or continue one, and read what came of it."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from automl_rec import pareto
+from automl_rec.data import Prepared, prepare
+from automl_rec.errors import StorageError, StudyFailedError
+from automl_rec.objectives import resolve
+from automl_rec.objectives.objective import Objective
+from automl_rec.registry import Registry
+from automl_rec.search.events import Listener
+from automl_rec.search.local import LocalEngine, default_workers
+from automl_rec.search.pricing import Pricing
+from automl_rec.search.session import Session, check_seed, manifest_of
+from automl_rec.search.summary import commonest_reason
+from automl_rec.space.checker import read_space
+from automl_rec.space.space import Space
+from automl_rec.storage.records import CurvePoint, Manifest, TrialRecord
+from automl_rec.storage.repository import Repository
+from automl_rec.storage.url import default_url
+
+if TYPE_CHECKING:
+    from automl_rec.builder import Price
+    from automl_rec.space.configuration import Configuration
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as it was when it was opened.
+
+    Attributes:
+        folder: where its artefacts lie.
+        url: of its database.
+        manifest: what it was made from.
+        trials: all recorded, by number.
+    """
+
+    folder: Path
+    url: str
+    manifest: Manifest
+    trials: tuple[TrialRecord, ...]
+
+    @classmethod
+    def open(cls, study: str | Path, *, storage: str | None = None, out: Path | str = RUNS) -> Self:
+        """Reads a study.
+
+        Args:
+            study: its name, or its folder.
+            storage: database URL; the SQLite file in the study's folder if None.
+            out: folder that holds the folders of studies.
+
+        Raises:
+            StorageError: there is no such study, or it cannot be read.
+        """
+        given = Path(study)
+        folder = given if (given / "study.db").is_file() else Path(out) / study
+        url = storage or default_url(folder.parent, folder.name)
+        with Repository.open(url, create=False) as repository:
+            stored = repository.study(folder.name)
+            return cls(folder, url, stored.manifest, tuple(stored.trials()))
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.manifest.name
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """Its objectives."""
+        return self.manifest.objectives
+
+    def front(self) -> tuple[TrialRecord, ...]:
+        """The non-dominated trials that keep every bound, best first on the first objective.
+
+        Where no trial keeps every bound: those that break them least (see `feasible`).
+        """
+        first = self.objectives[0]
+        found = pareto.front(self.trials, self.objectives).trials
+        return tuple(sorted(found, key=lambda t: first.sign * t.measurements[first.name].value))
+
+    def feasible(self) -> bool:
+        """Whether some trial keeps every bound, or none is complete."""
+        return pareto.front(self.trials, self.objectives).feasible
+
+    def knee(self) -> TrialRecord | None:
+        """The trial of the front where giving up on one objective gains most on the others."""
+        front = self.front()
+        if not front:
+            return None
+        if not self.feasible():
+            return front[0]
+        return front[pareto.knee(pareto.scaled(front, self.objectives))]
+
+    def best_under(self, objective: str, bound: float) -> TrialRecord | None:
+        """The trial of best quality on the front that keeps a bound, or None."""
+        return pareto.best_under(self.front(), self.objectives, objective, bound)
+
+    def hypervolumes(self) -> list[tuple[float, float]]:
+        """(seconds since the first trial began, hypervolume) after each trial."""
+        if not self.trials:
+            return []
+        began = min(trial.started for trial in self.trials)
+        volumes = pareto.hypervolumes(self.trials, self.objectives)
+        return [
+            (trial.finished - began, float(volume))
+            for trial, volume in zip(self.trials, volumes, strict=True)
+        ]
+
+    def trial(self, number: int) -> TrialRecord:
+        """The trial of a number.
+
+        Raises:
+            StorageError: there is none.
+        """
+        if not 0 <= number < len(self.trials):
+            raise StorageError(
+                f"The study {self.name!r} has trials 0 to {len(self.trials) - 1}, asked for was "
+                f"{number}. Choose one of them."
+            )
+        return self.trials[number]
+
+    def curves(self) -> dict[int, tuple[CurvePoint, ...]]:
+        """Number of a trial -> its validations.
+
+        Raises:
+            StorageError: the database cannot be read.
+        """
+        with Repository.open(self.url, create=False) as repository:
+            return repository.study(self.name).curves()
+
+
+def run(
+    space: Space | str | Path,
+    *,
+    out: Path | str = RUNS,
+    name: str | None = None,
+    storage: str | None = None,
+    trials: int | None = None,
+    seconds: float | None = None,
+    workers: int | None = None,
+    seed: int | None = None,
+    without: Sequence[str] = (),
+    deterministic: bool = False,
+    listeners: Sequence[Listener] = (),
+    registry: Registry | None = None,
+) -> Study:
+    """Searches a space, or goes on with the search of it.
+
+    Args:
+        space: a space file, or what was read from one.
+        out: folder that holds the folders of studies.
+        name: of the study; the space file's if None.
+        storage: database URL; a SQLite file in the study's folder if None.
+        trials: budget of trials, those of earlier runs included; the space's if None.
+        seconds: budget of wall time, likewise.
+        workers: how many trials run at once; the space's, or one a processor, if None.
+        seed: of everything random; the space's if None.
+        without: plugins to leave out.
+        deterministic: whether two runs give the same trials, whatever their timing; workers then
+            wait for each other. Objectives that are times must be left out of the space for it.
+        listeners: hear what happens.
+        registry: the installed components; discovered if None.
+
+    Raises:
+        SpaceError: the space is wrong.
+        DataError: the data cannot be read.
+        StudyMismatchError: the name stands for a study of another space, data or objectives.
+        StorageError: the database refuses, or another process searches the study.
+        StudyFailedError: every trial failed, or the workers cannot start.
+        KeyboardInterrupt: Ctrl-C; the same call goes on.
+    """
+    registry = registry or Registry.discover(without=without)
+    if not isinstance(space, Space):
+        space = read_space(Path(space), registry)
+    space = _adjusted(space, trials, seconds, workers, seed)
+    objectives = resolve(space.objectives)
+    name = name or Path(space.path).stem
+    folder = Path(out) / name
+    url = storage or default_url(Path(out), name)
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        # Started first: their imports run while this process prepares the data.
+        engine = LocalEngine(_workers(space), folder / "logs")
+        stack.callback(engine.close)
+        data = prepare(space.data)
+        repository = stack.enter_context(Repository.open(url))
+        stored = repository.create_study(manifest_of(name, space, objectives, data, registry))
+        check_seed(stored, seed)
+        session = Session(
+            space=space,
+            objectives=objectives,
+            registry=registry,
+            data=data,
+            stored=stored,
+            engine=engine,
+            pricing=Pricing(_price(data, registry), objectives),
+            folder=folder,
+            trials=space.budget.trials,
+            seconds=space.budget.seconds,
+            listeners=tuple(listeners),
+            without=tuple(without),
+            deterministic=deterministic,
+        )
+        session.run()
+    study = Study.open(folder, storage=url, out=out)
+    _require_success(study)
+    return study
+
+
+def _adjusted(
+    space: Space,
+    trials: int | None,
+    seconds: float | None,
+    workers: int | None,
+    seed: int | None,
+) -> Space:
+    """The space with what the caller said in place of its own budget and settings."""
+    budget = space.budget
+    budget = replace(
+        budget,
+        trials=budget.trials if trials is None else trials,
+        seconds=budget.seconds if seconds is None else seconds,
+    )
+    search = space.search
+    search = replace(
+        search,
+        workers=search.workers if workers is None else workers,
+        seed=search.seed if seed is None else seed,
+    )
+    return replace(space, budget=budget, search=search)
+
+
+def _workers(space: Space) -> int:
+    asked, trials = space.search.workers, space.budget.trials
+    if asked is not None:
+        return max(1, asked)
+    return max(1, min(default_workers(), trials or default_workers()))
+
+
+def _price(data: Prepared, registry: Registry) -> "Callable[[Configuration], Price]":
+    # Imported here: whoever only reads a study is spared torch.
+    from automl_rec.builder import price
+
+    return lambda configuration: price(configuration, data.catalog, registry)
+
+
+def _require_success(study: Study) -> None:
+    ran = [trial for trial in study.trials if trial.worker is not None]
+    if ran and all(trial.state == "failed" for trial in ran):
+        raise StudyFailedError(
+            f"Every one of {len(ran)} trials failed, most of them with: "
+            f"{commonest_reason(study.trials)} See the workers' logs in {study.folder / 'logs'}."
+        )
