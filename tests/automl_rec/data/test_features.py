@@ -67,6 +67,15 @@ def test_equal_rows_of_one_id_are_one_and_different_ones_refused(tmp_path: Path)
         read_features(request, "item", ITEMS)
 
 
+def test_order_of_a_large_file_does_not_matter(tmp_path: Path) -> None:
+    shuffled = np.random.default_rng(0).permutation(20_000)
+    pl.DataFrame({"item": shuffled, "year": shuffled}).write_parquet(tmp_path / "i.parquet")
+    vocabulary = Vocabulary(pl.Series("id", [str(n) for n in range(20_000)]))
+    request = FeatureFile(str(tmp_path / "i.parquet"), {"year": "numeric"})
+    (year,), _ = read_features(request, "item", vocabulary)
+    np.testing.assert_array_equal(year.feature.values, np.arange(20_000))
+
+
 def test_bad_number_is_named_by_row(tmp_path: Path) -> None:
     text = TEXT.replace("1999", "unknown")
     with pytest.raises(DataError, match="row 2, column 'year' must be a number or empty"):

@@ -4,6 +4,7 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -138,6 +139,16 @@ def test_given_files_share_one_numbering(tmp_path: Path) -> None:
     parts = [(*row[:2], part) for row, part in zip(rows_of(events), events.part, strict=True)]
     assert parts == [("1", "10", 0), ("2", "9", 0), ("2", "7", 2), ("3", "10", 2)]
     assert events.items.values.to_list() == ["7", "9", "10"]
+
+
+def test_equal_times_keep_the_order_of_the_file_in_large_files_too(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    rows = [(int(u), n, int(t)) for n, (u, t) in enumerate(generator.integers(0, 9, (50_000, 2)))]
+    frame = pl.DataFrame(rows, schema=["user", "item", "time"], orient="row")
+    frame.write_parquet(tmp_path / "e.parquet")
+    events = read_interactions(DataRequest(path=str(tmp_path / "e.parquet")))
+    # items are numbered by their row here
+    assert events.item.tolist() == [n for _, n, _ in sorted(rows, key=lambda r: (r[0], r[2]))]
 
 
 @given(texts=st.lists(st.one_of(st.integers(-50, 50).map(str), st.just("007")), min_size=1))
