@@ -26,6 +26,7 @@ from automl_rec.search.suggest import place
 from automl_rec.search.suggestions import Suggestions
 from automl_rec.search.summary import sentences
 from automl_rec.space.configuration import Configuration
+from automl_rec.space.data_section import written_data
 from automl_rec.space.space import Space
 from automl_rec.storage.owner import Owner
 from automl_rec.storage.records import Manifest, TrialRecord
@@ -232,7 +233,7 @@ def manifest_of(
         space_text=space.text,
         space_digest=space.digest,
         data_digest=data.digest,
-        data=data.description,
+        data={**data.description, "request": written_data(space.data)},
         objectives=objectives,
         plugins=plugin_versions(registry),
         environment={

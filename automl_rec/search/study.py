@@ -13,6 +13,7 @@ from automl_rec.objectives import resolve
 from automl_rec.objectives.objective import Objective
 from automl_rec.registry import Registry
 from automl_rec.search.events import Listener
+from automl_rec.search.pick import picked
 from automl_rec.search.local import LocalEngine, default_workers
 from automl_rec.search.pricing import Pricing
 from automl_rec.search.session import Session, check_seed, manifest_of
@@ -25,6 +26,7 @@ from automl_rec.storage.url import default_url
 
 if TYPE_CHECKING:
     from automl_rec.builder import Price
+    from automl_rec.search.shipping import Shipped
     from automl_rec.space.configuration import Configuration
 
 RUNS = Path("runs")
@@ -124,6 +126,37 @@ class Study:
                 f"{number}. Choose one of them."
             )
         return self.trials[number]
+
+    def picked(self, pick: str) -> TrialRecord:
+        """The trial that a word names.
+
+        Args:
+            pick: ``"knee"``; ``"best"`` (in the first objective); ``"max-bytes=1MB"``, the best
+                under a bound, likewise for every other objective to be minimised; or a number.
+
+        Raises:
+            StorageError: there is no such trial, or nothing was finished.
+            SpaceError: the word names nothing.
+        """
+        return picked(self, pick)
+
+    def export(self, folder: Path | str, *, pick: str = "knee", confirm: int = 0) -> "Shipped":
+        """Exports a trial of the front, measured on test now.
+
+        Args:
+            folder: to write.
+            pick: see `picked`.
+            confirm: trainings with other seeds, whose mean is measured too.
+
+        Raises:
+            StorageError: there is no such trial.
+            StudyMismatchError: the data are not what they were.
+            ExportError: the artefact cannot be written.
+        """
+        # Imported here: whoever only reads a study is spared torch.
+        from automl_rec.search.shipping import ship
+
+        return ship(self, self.picked(pick), Path(folder), confirm=confirm)
 
     def curves(self) -> dict[int, tuple[CurvePoint, ...]]:
         """Number of a trial -> its validations.
