@@ -89,13 +89,17 @@ def hypervolume(values: Values, reference: npt.ArrayLike) -> float:
     return float(moocore.hypervolume(inside, ref=bound)) if len(inside) else 0.0
 
 
-def hypervolumes(trials: Sequence[MeasuredTrial], objectives: Sequence[Objective]) -> Values:
-    """The hypervolume after each trial, in the order they are given in; float64 (N,).
+def hypervolume_of(trials: Sequence[MeasuredTrial], objectives: Sequence[Objective]) -> float:
+    """The share of the unit cube of `scaled` that the feasible trials beat: from 0 to 1.
 
-    It is the share of the unit cube of `scaled` that the feasible trials so far beat: 0 before the
-    first and never falling. Its reference point depends on the objectives alone, so that the
-    numbers of one study stay comparable while it grows.
+    Its reference point, 1 on every axis, depends on the objectives alone, so that the numbers of
+    one study stay comparable while it grows.
     """
+    return hypervolume(scaled(trials, objectives), np.ones(len(objectives)))
+
+
+def hypervolumes(trials: Sequence[MeasuredTrial], objectives: Sequence[Objective]) -> Values:
+    """`hypervolume_of` the trials up to each, in the order they are given in; float64 (N,)."""
     reference = np.ones(len(objectives))
     best = np.empty((0, len(objectives)))
     history = np.zeros(len(trials))

@@ -143,7 +143,7 @@ def _storage(database: Database) -> RDBStorage:
     url = database.url.render_as_string(hide_password=False)
     url = url.replace("{", "{{").replace("}", "}}")
     try:
-        with _quiet():
+        with _quiet(), database.faults():
             return RDBStorage(url, engine_kwargs={"pool": database.engine.pool})
     except StorageInternalError as error:
         raise database.explain(error) from error

@@ -5,7 +5,7 @@ A change here needs a migration in ``migrations/versions``: a test compares the 
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 VERSION_TABLE = "automl_rec_version"
@@ -18,6 +18,7 @@ class Tables(DeclarativeBase):
         dict[str, Any]: JSON,
         list[dict[str, Any]]: JSON,
         int: BigInteger,
+        float: Double,
         str: Text,
     }
 

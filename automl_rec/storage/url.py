@@ -59,4 +59,5 @@ def sqlite_file(url: URL) -> Path | None:
 
 def shown(url: URL) -> str:
     """The address without user, password and options: fit for messages."""
-    return url.set(username=None, password=None, query={}).render_as_string()
+    public = URL.create(url.drivername, host=url.host, port=url.port, database=url.database)
+    return public.render_as_string()

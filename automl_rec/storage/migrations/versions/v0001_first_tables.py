@@ -21,13 +21,13 @@ def upgrade() -> None:
         sa.Column("plugins", sa.JSON, nullable=False),
         sa.Column("environment", sa.JSON, nullable=False),
         sa.Column("seed", sa.BigInteger, nullable=False),
-        sa.Column("created", sa.Float, nullable=False),
+        sa.Column("created", sa.Double, nullable=False),
     )
     op.create_table(
         "automl_rec_lease",
         _study(primary_key=True),
         *_owner(),
-        sa.Column("heartbeat", sa.Float, nullable=False),
+        sa.Column("heartbeat", sa.Double, nullable=False),
     )
     _create_trials()
     _create_curves()
@@ -45,9 +45,9 @@ def _create_trials() -> None:
         sa.Column("reason", sa.Text),
         sa.Column("measurements", sa.JSON, nullable=False),
         sa.Column("violations", sa.JSON, nullable=False),
-        sa.Column("train_seconds", sa.Float),
-        sa.Column("started", sa.Float, nullable=False),
-        sa.Column("finished", sa.Float, nullable=False),
+        sa.Column("train_seconds", sa.Double),
+        sa.Column("started", sa.Double, nullable=False),
+        sa.Column("finished", sa.Double, nullable=False),
         sa.Column("parent", sa.BigInteger),
         sa.Column("artefact_path", sa.Text),
         sa.Column("artefact_sha256", sa.Text),
@@ -63,9 +63,9 @@ def _create_curves() -> None:
         _study(primary_key=True),
         sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("epoch", sa.BigInteger, primary_key=True, autoincrement=False),
-        sa.Column("quality", sa.Float),
-        sa.Column("standard_error", sa.Float),
-        sa.Column("seconds", sa.Float, nullable=False),
+        sa.Column("quality", sa.Double),
+        sa.Column("standard_error", sa.Double),
+        sa.Column("seconds", sa.Double, nullable=False),
     )
 
 
@@ -76,8 +76,8 @@ def _create_running() -> None:
         _study(primary_key=False),
         *_proposal(),
         *_owner(),
-        sa.Column("started", sa.Float, nullable=False),
-        sa.Column("heartbeat", sa.Float, nullable=False),
+        sa.Column("started", sa.Double, nullable=False),
+        sa.Column("heartbeat", sa.Double, nullable=False),
         sa.Column("attempt", sa.BigInteger, nullable=False),
         sa.Column("curve", sa.JSON, nullable=False),
     )
@@ -99,7 +99,7 @@ def _owner() -> tuple[sa.Column[str], sa.Column[int], sa.Column[float]]:
     return (
         sa.Column("host", sa.Text, nullable=False),
         sa.Column("pid", sa.BigInteger, nullable=False),
-        sa.Column("process_started", sa.Float, nullable=False),
+        sa.Column("process_started", sa.Double, nullable=False),
     )
 
 
