@@ -18,9 +18,8 @@ GOOD = """
     from automl_rec.plugin import Component, Integer, hookimpl
 
     def described(name, kind="model", **fields):
-        return Component(
-            kind=kind, name=name, summary="s", source="s", implementation="nowhere:Nothing", **fields
-        )
+        texts = {"summary": "s", "source": "s", "implementation": "nowhere:Nothing"}
+        return Component(kind=kind, name=name, **texts, **fields)
 
     @hookimpl
     def register_models():
@@ -231,7 +230,7 @@ def test_strictness_turns_a_broken_plugin_and_a_clash_into_errors(
     monkeypatch.setenv("AUTOML_REC_PLUGINS", "one,two")
     install("one", GOOD)
     install("two", "import faiss_of_nobody", distribution="other")
-    with pytest.raises(PluginError, match='Plugin "two" .other 2.3.1. could not be imported'):
+    with pytest.raises(PluginError, match=r'Plugin "two" \(other 2\.3\.1\) could not be imported'):
         Registry.discover()
     monkeypatch.setenv("AUTOML_REC_PLUGINS", "one,three")
     install("three", GOOD, distribution="third")
