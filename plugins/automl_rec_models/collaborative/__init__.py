@@ -4,6 +4,29 @@ from automl_rec.plugin import Choice, Component, Float, Integer, gradient_traini
 
 HOME = "automl_rec_models.collaborative"
 
+LENGTHS_DIVIDE = {"weighting": ("cosine", "tf-idf")}
+
+ITEM_KNN = Component(
+    kind="model",
+    name="item-knn",
+    summary="Items met by the same users stand for each other; sparse by nature, nothing to train.",
+    source=(
+        "Sarwar et al., WWW 2001; Deshpande, Karypis, TOIS 2004 (cosine); tf-idf and bm25 "
+        "weighting, defaults k1, b and 20 neighbours as in the package implicit. Ours uses "
+        "ln(1 + I / n_u), which is never negative, and shrinks by a term in the denominator."
+    ),
+    implementation=f"{HOME}.item_knn:ItemKnn",
+    hyperparameters={
+        "weighting": Choice(("cosine", "tf-idf", "bm25"), "cosine"),
+        "neighbours": Integer(1, 500, 20, log=True),
+        "shrinkage": Float(0.0, 1000.0, 0.0, only_if=LENGTHS_DIVIDE),
+        "saturation": Float(0.0, 10.0, 1.2, only_if={"weighting": ("bm25",)}),
+        "length_weight": Float(0.0, 1.0, 0.75, only_if={"weighting": ("bm25",)}),
+    },
+    compressible=frozenset({"sparsity"}),
+    baseline=True,
+)
+
 POPULARITY = Component(
     kind="model",
     name="popularity",
@@ -65,4 +88,23 @@ IALS = Component(
     },
 )
 
-COMPONENTS = (BPR_MF, EASE, IALS, POPULARITY)
+LIGHTGCN = Component(
+    kind="model",
+    name="lightgcn",
+    summary="Matrix factorisation whose rows are smoothed over the graph of who met what.",
+    source=(
+        "He et al., SIGIR 2020: propagation without weights, mean of the layers, pairwise loss. "
+        "Ours can serve the last layer alone and has no edge dropout. Defaults of the public "
+        "LightGCN-PyTorch code."
+    ),
+    implementation=f"{HOME}.lightgcn:LightGcn",
+    hyperparameters={
+        "width": Integer(8, 256, 64, log=True),
+        "layers": Integer(0, 4, 3),
+        "combine": Choice(("mean", "last"), "mean"),
+        "regularization": Float(1e-7, 1e-1, 1e-4, log=True),
+    },
+    training=gradient_training(),
+)
+
+COMPONENTS = (BPR_MF, EASE, IALS, ITEM_KNN, LIGHTGCN, POPULARITY)
