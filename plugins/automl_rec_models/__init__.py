@@ -1,7 +1,7 @@
 """First-party models."""
 
 from automl_rec.plugin import Component, hookimpl
-from automl_rec_models import collaborative
+from automl_rec_models import collaborative, sequential
 
 AUTOML_REC_API = (1, 0)
 
@@ -9,4 +9,4 @@ AUTOML_REC_API = (1, 0)
 @hookimpl
 def register_models() -> list[Component]:
     """Returns every model of this package."""
-    return [*collaborative.COMPONENTS]
+    return [*collaborative.COMPONENTS, *sequential.COMPONENTS]

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from automl_rec.plugin import Pairs, Table
+from automl_rec_models.inner_products import inner_products
 
 
 class PairRows(NamedTuple):
@@ -34,7 +35,7 @@ def item_ids(batch: Pairs) -> Tensor:
 
 def bpr(rows: PairRows) -> Tensor:
     """Mean of ``softplus(s(u, j) - s(u, i))`` over positives i and their negatives j."""
-    scores: Tensor = _Scores.apply(*rows)  # type: ignore[no-untyped-call]
+    scores = inner_products(*rows)
     return F.softplus(scores[:, 1:] - scores[:, :1]).mean()
 
 
@@ -42,24 +43,6 @@ def penalty(rows: PairRows) -> Tensor:
     """Mean over positives of half the squared lengths of the user, the item and a negative."""
     result: Tensor = _Penalty.apply(*rows)  # type: ignore[no-untyped-call]
     return result
-
-
-class _Scores(torch.autograd.Function):
-    """Inner products (B, 1 + N), with a third of the passes over memory that autograd takes."""
-
-    @staticmethod
-    def forward(ctx: Any, users: Tensor, items: Tensor) -> Tensor:
-        ctx.save_for_backward(users, items)
-        return (items * users[:, None]).sum(2)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor]:
-        users, items = ctx.saved_tensors
-        weights = slope[:, :, None]
-        products = items * weights
-        of_users = products.sum(1)
-        return of_users, torch.mul(users[:, None], weights, out=products)
 
 
 class _Penalty(torch.autograd.Function):

@@ -1,0 +1,31 @@
+"""Models that learn from the order in which users met items."""
+
+from automl_rec.plugin import Choice, Component, Float, Integer, gradient_training
+
+HOME = "automl_rec_models.sequential"
+
+SASREC = Component(
+    kind="model",
+    name="sasrec",
+    summary="A small causal transformer over a user's last items, scored by the item table.",
+    source=(
+        "Kang and McAuley, ICDM 2018. Ours adds pre- and post-normalisation and the softmax over "
+        "all items as loss (the default, as in RecBole; the paper's is bce with one negative), and "
+        "bans padding from attention. Other defaults of the public pmixer code, width 64 for 50."
+    ),
+    implementation=f"{HOME}.sasrec:SasRec",
+    hyperparameters={
+        "width": Choice((16, 32, 48, 64, 96, 128, 192, 256), 64),
+        "blocks": Integer(1, 3, 2),
+        "heads": Choice((1, 2, 4), 1),
+        "length": Choice((20, 50, 100, 200), 50),
+        "dropout": Float(0.0, 0.7, 0.2),
+        "norm": Choice(("pre", "post", "original"), "pre", search=False),
+        "loss": Choice(("full-ce", "bce"), "full-ce"),
+        "negatives": Integer(1, 512, 1, log=True, only_if={"loss": ("bce",)}),
+    },
+    training=gradient_training(batch_size=128, batch_sizes=(32, 64, 128, 256, 512)),
+    tasks=("retrieval", "sequence"),
+)
+
+COMPONENTS = (SASREC,)

@@ -1,0 +1,121 @@
+"""SASRec: self-attention over the last items of a user."""
+
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from automl_rec.plugin import (
+    Catalog,
+    GradientModel,
+    Infeasible,
+    Layers,
+    Pairs,
+    Requests,
+    Sampling,
+    Sequences,
+)
+from automl_rec_models.inner_products import inner_products
+from automl_rec_models.sequential.attention import Block, Norm, visible
+from automl_rec_models.sequential.softmax import cross_entropy
+
+REQUESTS_AT_ONCE = 512
+
+
+class SasRec(GradientModel):
+    """s(h, i) = x_h . e_i, x_h the state of a causal transformer at the last item of history h.
+
+    The item table is read at both ends. Positions count from the newest item, so that padding on
+    the left changes nothing.
+
+    Source: Kang and McAuley, ICDM 2018.
+    Ours offers three places for the normalisation and the softmax over all items as loss.
+    """
+
+    betas: ClassVar[tuple[float, float]] = (0.9, 0.98)
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        layers: Layers,
+        *,
+        width: int,
+        blocks: int,
+        heads: int,
+        length: int,
+        dropout: float,
+        norm: Norm,
+        loss: Literal["full-ce", "bce"],
+        negatives: int = 0,
+    ) -> None:
+        super().__init__()
+        if width % heads != 0:
+            raise Infeasible(
+                f"sasrec: width must be a multiple of heads, got {width} and {heads}. "
+                f"Choose fewer heads or another width."
+            )
+        mean = catalog.histories.indptr[-1] / max(catalog.num_users, 1)
+        positions = min(float(length), float(mean))
+        std = (2 / (catalog.num_items + width)) ** 0.5
+        self.item = layers.table("item", width, std=std, lookups=positions, scored=True)
+        std = (2 / (length + width)) ** 0.5
+        self.position = layers.table("position", width, std=std, lookups=positions, rows=length)
+        self.blocks = nn.ModuleList(
+            Block(
+                f"block{number}",
+                width,
+                layers,
+                heads=heads,
+                dropout=dropout,
+                norm=norm,
+                positions=positions,
+                last=number == blocks - 1,
+            )
+            for number in range(blocks)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.sampling = Sampling("sequences", negatives=negatives, length=length)
+        self._length, self._dropout, self._positions = length, dropout, positions
+        self._full = loss == "full-ce"
+
+    def loss(self, batch: Pairs | Sequences) -> Tensor:
+        """See `GradientModel.loss`; the mean over positions with a target."""
+        assert isinstance(batch, Sequences)
+        wanted = batch.targets >= 0
+        states, targets = self.states(batch.histories)[wanted], batch.targets[wanted]
+        if self._full:
+            return cross_entropy(states, self.item.rows(), targets)
+        items = self.item.lookup(torch.cat([targets[:, None], batch.negatives[wanted]], 1))
+        scores = inner_products(states, items)  # (P, 1 + N)
+        return (F.softplus(-scores[:, 0]) + F.softplus(scores[:, 1:]).sum(1)).mean()
+
+    def scores(self, requests: Requests) -> Tensor:
+        """See `Model.scores`."""
+        longest = int(requests.indptr.diff().max()) if len(requests) else 0
+        histories = requests.recent(max(1, min(self._length, longest)))
+        parts = torch.split(histories, REQUESTS_AT_ONCE)
+        states = torch.cat([self.states(part, last=True)[:, 0] for part in parts])
+        return self.item.score(states)
+
+    def states(self, histories: Tensor, *, last: bool = False) -> Tensor:
+        """The state after each item of histories (B, L), or after the last alone.
+
+        Returns:
+            (B, L, D) or (B, 1, D).
+        """
+        known = histories >= 0
+        width = histories.shape[1]
+        positions = self.position.lookup(torch.arange(self._length - width, self._length))
+        states = self.item.lookup(histories) * self.item.width**0.5 + positions
+        states = F.dropout(states, self._dropout, self.training)
+        mask = visible(known)
+        for number, block in enumerate(self.blocks, 1):
+            states = block(states, mask, last=last and number == len(self.blocks))
+        normalised: Tensor = self.norm(states)
+        return normalised
+
+    def operations(self) -> float:
+        """Multiply-adds of attention: every position with those before it, the last block once."""
+        pairs = (len(self.blocks) - 1) * self._positions**2 + self._positions
+        return 2 * pairs * self.item.width
