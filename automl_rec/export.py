@@ -103,6 +103,11 @@ def write_model(path: Path, served: Served, configuration: Configuration) -> int
     return sum(tensor.nbytes for tensor in tensors.values())
 
 
+def space_text(space: Mapping[str, Any]) -> str:
+    """A space given as plain data, as the YAML that a space file holds."""
+    return yaml.safe_dump(dict(space), sort_keys=False, allow_unicode=True)
+
+
 def read_model(path: Path) -> StoredModel:
     """Reads a model file.
 
@@ -171,8 +176,7 @@ def _occupied(folder: Path) -> bool:
 def _fill(folder: Path, artefact: Artefact) -> None:
     folder.chmod(0o755)
     shutil.copyfile(artefact.model, folder / MODEL)
-    text = yaml.safe_dump(dict(artefact.space), sort_keys=False, allow_unicode=True)
-    (folder / CONFIGURATION).write_text(text, "utf-8")
+    (folder / CONFIGURATION).write_text(space_text(artefact.space), "utf-8")
     _write_interactions(folder, artefact.data)
     _write_json(folder / MEASUREMENTS, _plain(artefact.measurements))
     _write_json(folder / MANIFEST, _manifest(folder, artefact))

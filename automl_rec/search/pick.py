@@ -1,9 +1,10 @@
 """Which trial of a study a word means: ``knee``, ``best``, ``max-bytes=1MB``, or a number."""
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from automl_rec.errors import SpaceError, StorageError
-from automl_rec.space.units import read_bytes, read_seconds
+from automl_rec.space.units import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
     from automl_rec.objectives.objective import Objective
@@ -47,13 +48,11 @@ def _required(study: "Study", trial: "TrialRecord | None", pick: str) -> "TrialR
 
 
 def _amount(objective: "Objective", text: str) -> float:
-    if objective.unit == "B":
-        return float(read_bytes(text))
-    if objective.unit == "s":
-        return read_seconds(text)
-    try:
-        return float(text)
-    except ValueError:
-        raise SpaceError(
-            f"The bound of {objective.name} must be a number, got {text!r}. Write one."
-        ) from None
+    parse = {"B": parse_bytes, "s": parse_seconds}.get(objective.unit, float)
+    for reader in (parse, float):
+        with contextlib.suppress(ValueError):
+            return reader(text)
+    raise SpaceError(
+        f"The bound of {objective.name} must be a number, with a unit if it has one, got {text!r}. "
+        f"Write, for example, max-bytes=1MB."
+    )

@@ -12,12 +12,13 @@ from automl_rec.errors import StorageError, StudyFailedError
 from automl_rec.objectives import resolve
 from automl_rec.objectives.objective import Objective
 from automl_rec.registry import Registry
+from automl_rec.search.baselines import references
 from automl_rec.search.events import Listener
-from automl_rec.search.pick import picked
 from automl_rec.search.local import LocalEngine, default_workers
+from automl_rec.search.pick import picked
 from automl_rec.search.pricing import Pricing
 from automl_rec.search.session import Session, check_seed, manifest_of
-from automl_rec.search.summary import commonest_reason
+from automl_rec.search.summary import commonest_reason, sentences
 from automl_rec.space.checker import read_space
 from automl_rec.space.space import Space
 from automl_rec.storage.records import CurvePoint, Manifest, TrialRecord
@@ -126,6 +127,11 @@ class Study:
                 f"{number}. Choose one of them."
             )
         return self.trials[number]
+
+    def sentences(self) -> tuple[str, ...]:
+        """What came of it: counts, failures, and what the numbers do not show."""
+        known = references(Registry.discover())
+        return sentences(self.trials, self.front(), self.objectives, known)
 
     def picked(self, pick: str) -> TrialRecord:
         """The trial that a word names.

@@ -1,6 +1,7 @@
 """The ``data`` section of a space."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -19,6 +20,7 @@ from automl_rec.space.fields import Reader, mapping, number, one_of, pair, secti
 from automl_rec.space.reader import Node
 
 T = TypeVar("T")
+FILES = ("path", "train", "validation", "test")
 COLUMNS: Mapping[str, Reader] = {
     "user": text,
     "item": text,
@@ -78,6 +80,12 @@ def data_fields(folder: Path) -> dict[str, Reader]:
     }
 
 
+def written_data(request: DataRequest) -> dict[str, Any]:
+    """The section that asks for a request, as plain data; file names are absolute."""
+    written: dict[str, Any] = _written(request)
+    return written
+
+
 def feature_fields(path: Reader) -> dict[str, Reader]:
     """The reader of every field of a file of features."""
     return {
@@ -116,3 +124,17 @@ def _built(node: Node, build: Callable[..., T], given: Mapping[str, Any]) -> T:
         return build(**given)
     except DataError as error:
         raise SpaceError(f"{node.where}: {error}") from error
+
+
+def _written(value: Any) -> Any:
+    """A dataclass as a mapping without what is left at its default; paths made absolute."""
+    if not is_dataclass(value):
+        return list(value) if isinstance(value, tuple) else value
+    plain = {}
+    for entry in fields(value):
+        content = getattr(value, entry.name)
+        if entry.name in FILES and content is not None:
+            content = str(Path(content).absolute())
+        if content != entry.default and (written := _written(content)) not in (None, {}):
+            plain[entry.name] = written
+    return plain

@@ -1,0 +1,83 @@
+"""``automl-rec check``: a space is checked and priced; nothing is trained."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automl_rec.cli.options import Commands, add_json, add_without
+
+if TYPE_CHECKING:
+    from automl_rec.search.sampled_prices import PriceRange
+
+SAMPLED = 200
+"""Configurations priced; a few milliseconds each."""
+
+
+def add(commands: Commands) -> None:
+    """Declares the command."""
+    parser = commands.add_parser(
+        "check", help="check a space and show what its configurations cost; nothing is trained"
+    )
+    parser.add_argument("space", type=Path, metavar="SPACE.yaml")
+    add_json(parser)
+    add_without(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the size of the space and the price range of each model."""
+    from automl_rec.cli.output import print_json, print_table
+    from automl_rec.data import prepare
+    from automl_rec.objectives import resolve
+    from automl_rec.registry import Registry
+    from automl_rec.search.sampled_prices import sampled_prices
+    from automl_rec.space.checker import read_space
+
+    registry = Registry.discover(without=arguments.without)
+    space = read_space(arguments.space, registry)
+    objectives = resolve(space.objectives)
+    data = prepare(space.data)
+    found = sampled_prices(space, data.catalog, registry, objectives, SAMPLED)
+    if arguments.json:
+        print_json([_plain(price) for price in found])
+        return 0
+    size = space.configurations()
+    counted = "infinitely many" if size is None else f"{size:,}"
+    print(f"{arguments.space} is sound: {counted} configurations of {len(found)} models.")
+    print(
+        f"Data: {data.catalog.num_users:,} users, {data.catalog.num_items:,} items, "
+        f"{data.description['train']:,} train events, split {data.description['split']}."
+    )
+    for note in data.notes:
+        print(f"Note: {note}")
+    print(f"\nPrices of {SAMPLED} random configurations:")
+    print_table([_shown(price) for price in found])
+    return 0
+
+
+def _plain(price: "PriceRange") -> dict[str, Any]:
+    return {
+        "model": price.model,
+        "sampled": price.sampled,
+        "refused": price.refused,
+        "bytes": price.bytes,
+        "operations": price.operations,
+    }
+
+
+def _shown(price: "PriceRange") -> dict[str, Any]:
+    from automl_rec.objectives.amount import amount
+
+    def range_of(interval: tuple[float, float] | None, unit: str) -> str:
+        if interval is None:
+            return "-"
+        ends = [amount(end, unit) for end in interval]
+        return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+
+    return {
+        "model": price.model,
+        "bytes": range_of(price.bytes, "B"),
+        "multiply-adds a request": range_of(price.operations, "multiply-adds"),
+        "sampled": price.sampled,
+        "of them refused": price.refused,
+    }

@@ -1,0 +1,51 @@
+"""Options that several commands share."""
+
+import argparse
+from pathlib import Path
+from typing import TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """``--json``: a list of objects in place of a table."""
+    parser.add_argument("--json", action="store_true", help="print a list of JSON objects")
+
+
+def add_without(parser: argparse.ArgumentParser) -> None:
+    """``--without``: plugins to leave out."""
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="PLUGIN",
+        help="do not load the plugin with this entry name (repeatable)",
+    )
+
+
+def add_study(parser: argparse.ArgumentParser, runs_option: str = "--out") -> None:
+    """STUDY with ``--out`` and ``--storage``: which stored study is meant."""
+    parser.add_argument("study", metavar="STUDY", help="a study's name, or its folder")
+    add_runs(parser, runs_option)
+    add_storage(parser)
+
+
+def add_runs(parser: argparse.ArgumentParser, option: str) -> None:
+    """The folder that holds the folders of studies."""
+    parser.add_argument(
+        option,
+        dest="runs",
+        type=Path,
+        default=Path("runs"),
+        metavar="DIR",
+        help="folder that holds studies (default: ./runs)",
+    )
+
+
+def add_storage(parser: argparse.ArgumentParser) -> None:
+    """``--storage``: a database other than the SQLite file in the study's folder."""
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        help="database URL (default: the SQLite file in the study's folder)",
+    )

@@ -1,0 +1,72 @@
+"""``automl-rec search``: runs a study, or goes on with it."""
+
+import argparse
+from pathlib import Path
+
+from automl_rec.cli.options import Commands, add_runs, add_storage, add_without
+
+
+def add(commands: Commands) -> None:
+    """Declares the command."""
+    parser = commands.add_parser("search", help="search a space; the same command goes on")
+    parser.add_argument("space", type=Path, metavar="SPACE.yaml")
+    parser.add_argument("--study", metavar="NAME", help="name of the study (default: the file's)")
+    parser.add_argument("--trials", type=int, metavar="N", help="trials in all")
+    parser.add_argument("--timeout", metavar="TIME", help="wall time in all, e.g. 90s or 30m")
+    parser.add_argument("--workers", type=int, metavar="N", help="trials at once")
+    parser.add_argument("--engine", choices=["local"], default="local", help="where trials run")
+    parser.add_argument("--seed", type=int, metavar="N", help="of everything random")
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="the same trials in every run, whatever their timing; slower with several workers",
+    )
+    parser.add_argument("--json", action="store_true", help="print events as lines of JSON")
+    add_runs(parser, "--out")
+    add_storage(parser)
+    add_without(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Searches, shows how it goes, and prints the front."""
+    from automl_rec.search.display import display
+    from automl_rec.search.study import run as search
+
+    with display(as_json=arguments.json) as listener:
+        search(
+            arguments.space,
+            out=arguments.runs,
+            name=arguments.study,
+            storage=arguments.storage,
+            trials=_at_least_one(arguments.trials, "--trials"),
+            seconds=_seconds(arguments.timeout),
+            workers=_at_least_one(arguments.workers, "--workers"),
+            seed=arguments.seed,
+            without=arguments.without,
+            deterministic=arguments.deterministic,
+            listeners=[listener],
+        )
+    return 0
+
+
+def _at_least_one(value: int | None, option: str) -> int | None:
+    from automl_rec.errors import SpaceError
+
+    if value is not None and value < 1:
+        raise SpaceError(f"{option} must be at least 1, got {value}. Raise it.")
+    return value
+
+
+def _seconds(text: str | None) -> float | None:
+    from automl_rec.errors import SpaceError
+    from automl_rec.space.units import parse_seconds
+
+    if text is None:
+        return None
+    try:
+        return float(text) if text.replace(".", "", 1).isdigit() else parse_seconds(text)
+    except ValueError:
+        raise SpaceError(
+            f"--timeout must be a duration, got {text!r}. Write 90s, 30m or 1h."
+        ) from None

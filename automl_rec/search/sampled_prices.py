@@ -1,0 +1,100 @@
+"""What the configurations of a space would cost, from random ones of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import optuna
+
+from automl_rec.builder import Price, price
+from automl_rec.errors import Infeasible
+from automl_rec.objectives.objective import Objective
+from automl_rec.plugin import Catalog
+from automl_rec.registry import Registry
+from automl_rec.search.pricing import Pricing
+from automl_rec.search.samplers import make_sampler
+from automl_rec.search.suggest import suggest
+from automl_rec.space.configuration import Configuration
+from automl_rec.space.space import Space
+
+STUDY = "prices"
+Ends = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRange:
+    """Prices of one model's configurations.
+
+    Attributes:
+        sampled: configurations drawn.
+        refused: those of them that break a bound, or whose parts cannot stand together.
+        bytes: least and most of those that can be built; None where none can.
+        operations: the same, of multiply-adds a request.
+    """
+
+    model: str
+    sampled: int
+    refused: int
+    bytes: Ends | None
+    operations: Ends | None
+
+
+def sampled_prices(
+    space: Space,
+    catalog: Catalog,
+    registry: Registry,
+    objectives: Sequence[Objective],
+    samples: int,
+) -> list[PriceRange]:
+    """Prices random configurations, model by model in the space's order.
+
+    Args:
+        space: what may be chosen.
+        catalog: sizes of the data.
+        registry: the installed components.
+        objectives: whose bounds count.
+        samples: configurations in all.
+    """
+    prices: dict[str, list[tuple[Price | None, bool]]] = {m: [] for m in space.components["model"]}
+    for configuration in _drawn(space, samples):
+        prices[configuration.model.name].append(
+            _priced(configuration, catalog, registry, objectives)
+        )
+    return [_range(model, found) for model, found in prices.items()]
+
+
+def _drawn(space: Space, samples: int) -> list[Configuration]:
+    storage = optuna.storages.InMemoryStorage()
+    storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], STUDY)
+    sampler = make_sampler("random", space.search.seed)
+    study = optuna.load_study(study_name=STUDY, storage=storage, sampler=sampler)
+    drawn = []
+    for _ in range(samples):
+        try:
+            drawn.append(suggest(space, study.ask()))
+        except Infeasible:
+            continue
+    return drawn
+
+
+def _priced(
+    configuration: Configuration,
+    catalog: Catalog,
+    registry: Registry,
+    objectives: Sequence[Objective],
+) -> tuple[Price | None, bool]:
+    """The price, None where there is none, and whether the configuration is refused."""
+    try:
+        found = price(configuration, catalog, registry)
+    except Infeasible:
+        return None, True
+    return found, Pricing(lambda _: found, objectives)(configuration).refused
+
+
+def _range(model: str, found: list[tuple[Price | None, bool]]) -> PriceRange:
+    prices = [one for one, _ in found if one is not None]
+    refused = sum(broken for _, broken in found)
+    if not prices:
+        return PriceRange(model, len(found), refused, None, None)
+    size = min(p.bytes.low for p in prices), max(p.bytes.high for p in prices)
+    work = min(p.operations.low for p in prices), max(p.operations.high for p in prices)
+    return PriceRange(model, len(found), refused, size, work)
