@@ -44,15 +44,15 @@ class LiveView:
 
     def __init__(self, stream: TextIO) -> None:
         self._console = Console(file=stream, highlight=False)
-        self._live = Live(
-            console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True
-        )
         self._started: StudyStarted | None = None
         self._deadline: float | None = None
         self._running: dict[str, _Line] = {}
         self._titles: dict[int, str] = {}
         self._front: tuple[TrialRecord, ...] = ()
         self._ran, self._hypervolume = 0, 0.0
+        self._live = Live(
+            console=self._console, get_renderable=self._render, refresh_per_second=4, transient=True
+        )
 
     def __enter__(self) -> Self:
         return self
