@@ -69,6 +69,31 @@ BPR_MF = Component(
     training=gradient_training(),
 )
 
+STEP_WEIGHTS = {f"weight_{q}": 0.01 if q < 3 else 1.0 for q in (1, 2, 3, 4)}
+
+FASTRP = Component(
+    kind="model",
+    name="fastrp",
+    summary="Random projections of the powers of the user-item graph; nothing is trained.",
+    source=(
+        "Chen et al., CIKM 2019: weighted sum of M^q L R for q = 1 to 4. Ours ranks items for "
+        "users, keeps users and items without interactions at 0, and can leave out the last "
+        "standardisation. The published weights 0, 0, 1, 1 are 0.01, 0.01, 1, 1 on a logarithmic "
+        "scale."
+    ),
+    implementation=f"{HOME}.fastrp:FastRp",
+    hyperparameters={
+        "width": Integer(16, 1024, 512, log=True),
+        "projection": Choice(("gaussian", "sparse", "very-sparse"), "gaussian"),
+        "walk": Choice(("transition", "adjacency"), "transition"),
+        "degree_exponent": Float(-1.0, 0.0, -0.5),
+        **{name: Float(1e-2, 1e2, weight, log=True) for name, weight in STEP_WEIGHTS.items()},
+        "normalise": Choice((True, False), default=False),
+        "standardise": Choice((True, False), default=True),
+        "similarity": Choice(("cosine", "dot"), "cosine"),
+    },
+)
+
 IALS = Component(
     kind="model",
     name="ials",
@@ -107,4 +132,4 @@ LIGHTGCN = Component(
     training=gradient_training(),
 )
 
-COMPONENTS = (BPR_MF, EASE, IALS, ITEM_KNN, LIGHTGCN, POPULARITY)
+COMPONENTS = (BPR_MF, EASE, FASTRP, IALS, ITEM_KNN, LIGHTGCN, POPULARITY)
