@@ -133,7 +133,7 @@ def _written(value: Any) -> Any:
     plain = {}
     for entry in fields(value):
         content = getattr(value, entry.name)
-        if entry.name in FILES and content is not None:
+        if entry.name in FILES and isinstance(content, str):
             content = str(Path(content).absolute())
         if content != entry.default and (written := _written(content)) not in (None, {}):
             plain[entry.name] = written

@@ -9,7 +9,7 @@ from automl_rec.plugin.domain import values_of
 from automl_rec.space.fields import flag, number, pair, plain, refuse, section, whole
 from automl_rec.space.reader import Node
 
-_RANGE = {"int": pair(whole()), "float": pair(number), "log": flag}
+RANGE = {"int": pair(whole()), "float": pair(number), "log": flag}
 
 
 def declared(own: Domain) -> Domain:
@@ -51,7 +51,7 @@ def _asked(node: Node, own: Domain) -> Domain:
 
 
 def _range(node: Node, own: Domain) -> Domain:
-    given = section(node, _RANGE)
+    given = section(node, RANGE)
     if ("int" in given) == ("float" in given):
         refuse(node, "a domain", "Write {int: [low, high]} or {float: [low, high]}.")
     low, high = given.get("int") or given["float"]

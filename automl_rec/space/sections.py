@@ -1,6 +1,6 @@
 """The sections of a space that say what is sought and how: objectives, budget, search."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from automl_rec.errors import SpaceError
@@ -67,9 +67,7 @@ def _direction(node: Node) -> Direction:
 
 
 def _bounded(name: str, where: str, node: Node) -> ObjectiveRequest:
-    bound = _bound(name)
-    readers = {"maximize": _yes, "minimize": _yes, "min": bound, "max": bound}
-    given = section(node, readers)
+    given = section(node, {field: read(name) for field, read in BOUNDS.items()})
     directions = set(_DIRECTIONS) & set(given)
     directions |= {"maximize"} if "min" in given else set()
     directions |= {"minimize"} if "max" in given else set()
@@ -82,10 +80,13 @@ def _bounded(name: str, where: str, node: Node) -> ObjectiveRequest:
     return ObjectiveRequest(name, direction, given.get("max", given.get("min")), where)
 
 
-def _yes(node: Node) -> bool:
-    if node.content is not True:
-        refuse(node, "true", "Write true, or remove it.")
-    return True
+def _yes(_name: str) -> Reader:
+    def read(node: Node) -> bool:
+        if node.content is not True:
+            refuse(node, "true", "Write true, or remove it.")
+        return True
+
+    return read
 
 
 def _bound(name: str) -> Reader:
@@ -108,3 +109,11 @@ _UNITS = {
     "_ms": (lambda given: parse_seconds(given) * 1000, "5 or 5ms"),
     "_seconds": (parse_seconds, "90 or 90s"),
 }
+
+BOUNDS: Mapping[str, Callable[[str], Reader]] = {
+    "maximize": _yes,
+    "minimize": _yes,
+    "min": _bound,
+    "max": _bound,
+}
+"""The fields of one objective, and who makes their reader from its name."""

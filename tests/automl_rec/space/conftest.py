@@ -16,7 +16,7 @@ Check = Callable[..., Space]
 def component(
     name: str, kind: Kind = "model", domains: dict[str, Domain] | None = None, **fields: object
 ) -> Component:
-    return Component(  # type: ignore[arg-type]
+    return Component(
         kind=kind,
         name=name,
         summary="s",

@@ -19,7 +19,9 @@ def test_bytes_count_in_thousands_or_in_1024s(text: str, expected: float) -> Non
     assert parse_bytes(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "4", "MB", "4 mb", "4M", "-4MB", "4MB 2kB", "1e3kB", "4 apples"])
+@pytest.mark.parametrize(
+    "text", ["", "4", "MB", "4 mb", "4M", "-4MB", "4MB 2kB", "1e3kB", "4 apples"]
+)
 def test_what_is_no_amount_of_bytes_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no amount of bytes"):
         parse_bytes(text)

@@ -1,0 +1,42 @@
+"""A data section written out asks for the same data when it is read again."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from automl_rec.data import ColumnNames, DataRequest, FeatureFile, SplitRequest
+from automl_rec.space.data_section import read_data, written_data
+from automl_rec.space.reader import parse
+
+REQUESTS = [
+    DataRequest(source="movielens-small"),
+    DataRequest(path="/d/events.csv", split=SplitRequest("random", validation=0.2, test=0.3)),
+    DataRequest(
+        train="/d/train.tsv",
+        test="/d/test.tsv",
+        validation="/d/valid.tsv",
+        format="csv",
+        separator="|",
+        columns=ColumnNames(user="who", label="stars"),
+        threshold=3.5,
+        label_range=(0.5, 5.0),
+        k_core=5,
+        duplicates="last",
+        item_features=FeatureFile("/d/items.csv", {"genres": "multi", "year": "numeric"}, id="i"),
+        seed=7,
+    ),
+]
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=["built-in", "one-file", "everything"])
+def test_reading_what_was_written_gives_the_same_request(request_: DataRequest) -> None:
+    text = yaml.safe_dump({"data": written_data(request_)})
+    content = parse(text, "space.yaml").content
+    assert isinstance(content, dict)
+    assert read_data(content["data"], Path("/elsewhere")) == request_
+
+
+def test_relative_files_are_written_absolute() -> None:
+    written = written_data(DataRequest(path="events.csv"))
+    assert written == {"path": str(Path("events.csv").absolute())}
