@@ -43,7 +43,7 @@ HASH = Component(
     implementation="automl_rec_embeddings.hash:Hash",
     hyperparameters={
         "ratio": Float(0.001, 1.0, 0.1, log=True),
-        "hashes": Integer(1, 2, 1),
+        "hashes": Choice((1, 2), 1),
         "combine": Choice(("sum", "concat", "mul"), "sum", only_if={"hashes": (2,)}),
         "hot_share": Float(0.0, 0.9, 0.5),
         **CODEC,

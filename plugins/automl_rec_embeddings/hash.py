@@ -8,13 +8,19 @@ from automl_rec.plugin import Field, Infeasible, PlainTable, Table
 from automl_rec_embeddings.codecs import CodedEmbedding
 from automl_rec_embeddings.combinations import Combination, Concat, Product, Sum
 from automl_rec_embeddings.composition import ComposedTable
-from automl_rec_embeddings.id_transforms import HotRows, IdTransform, UniversalHash
+from automl_rec_embeddings.id_transforms import (
+    HotRows,
+    IdTransform,
+    UniversalHash,
+    smallest_unsigned,
+)
 from automl_rec_embeddings.output_maps import SameWidth
 
 if TYPE_CHECKING:
     from automl_rec.plugin import Precision
 
 FLOAT32_BYTES = 4
+COEFFICIENT_BYTES = 16
 COMBINATIONS: dict[str, type[Combination]] = {"sum": Sum, "concat": Concat, "mul": Product}
 
 
@@ -50,23 +56,22 @@ class Hash(CodedEmbedding):
                 f"hash needs {self.hashes} columns to set {self.hashes} rows side by side, but the "
                 f"{field.name} table has {field.width}. Widen the model, or combine by sum or mul."
             )
-        transform = self._transform(field, generator)
-        if self._bytes(transform, field) >= field.num_rows * field.width * FLOAT32_BYTES:
+        slots = max(round(self.ratio * field.num_rows), 1)
+        hot = 0 if field.counts is None else min(round(self.hot_share * slots), slots - 1)
+        # Decided before anything is drawn: a full table then starts as it would without a hash.
+        if self._bytes(field, slots, hot) >= field.num_rows * field.width * FLOAT32_BYTES:
             return PlainTable(field, generator)
+        transform: IdTransform = UniversalHash([slots - hot] * self.hashes, generator)
+        if field.counts is not None and hot:
+            everywhere = self.combination.needs_every_part
+            transform = HotRows(transform, field.counts, hot, in_every_store=everywhere)
         output = SameWidth(field.width)
         return ComposedTable(field, transform, self.combination, output, generator)
 
-    def _transform(self, field: Field, generator: torch.Generator) -> IdTransform:
-        slots = max(round(self.ratio * field.num_rows), 1)
-        hot = 0 if field.counts is None else min(round(self.hot_share * slots), slots - 1)
-        hashed = UniversalHash([slots - hot] * self.hashes, generator)
-        if field.counts is None or hot == 0:
-            return hashed
-        everywhere = self.combination.needs_every_part
-        return HotRows(hashed, field.counts, hot, in_every_store=everywhere)
-
-    def _bytes(self, transform: IdTransform, field: Field) -> int:
+    def _bytes(self, field: Field, slots: int, hot: int) -> int:
+        """Bytes of the stores, the remap of hot ids and the hash coefficients."""
         widths = self.combination.widths(field.width, self.hashes)
-        rows = sum(size * width for size, width in zip(transform.sizes, widths, strict=True))
-        buffers = sum(buffer.nbytes for buffer in transform.buffers())
-        return rows * FLOAT32_BYTES + buffers
+        others = slots if self.combination.needs_every_part else slots - hot
+        numbers = slots * widths[0] + others * sum(widths[1:])
+        remap = field.num_rows * smallest_unsigned(hot).itemsize if hot else 0
+        return numbers * FLOAT32_BYTES + remap + self.hashes * COEFFICIENT_BYTES

@@ -1,0 +1,127 @@
+"""Small models that embeddings, sparsities and ranks are tested on."""
+
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from automl_rec.plugin import (
+    Catalog,
+    ClosedFormModel,
+    Component,
+    GradientModel,
+    Layers,
+    Pairs,
+    Requests,
+    Sampling,
+    Sequences,
+    gradient_training,
+)
+from automl_rec.registry import Plugin, Registry
+
+WIDTH = 8
+NEIGHBOURS = 6
+_HOME = "automl_rec.testing.hosts"
+_SOURCE = "Made for tests."
+
+
+class Factorization(GradientModel):
+    """User and item tables with a layer between them, and a layer compression leaves alone."""
+
+    sampling = Sampling()
+
+    def __init__(self, catalog: Catalog, layers: Layers) -> None:
+        super().__init__()
+        self.users = layers.table("user", WIDTH)
+        self.items = layers.table("item", WIDTH, scored=True)
+        self.hidden = layers.linear("hidden", WIDTH, 2 * WIDTH)
+        self.output = layers.linear("output", 2 * WIDTH, WIDTH, sensitive=True)
+
+    def loss(self, batch: Pairs | Sequences) -> Tensor:
+        """See `GradientModel.loss`."""
+        assert isinstance(batch, Pairs), "the sampling asks for pairs"
+        queries = self._queries(batch.users)[:, None]  # (B, 1, D)
+        liked = (queries * self.items.lookup(batch.items)[:, None]).sum(-1)
+        others = (queries * self.items.lookup(batch.negatives)).sum(-1)
+        return softplus(others - liked).mean()
+
+    def scores(self, requests: Requests) -> Tensor:
+        """See `Model.scores`."""
+        return self.items.score(self._queries(requests.users))
+
+    def _queries(self, users: Tensor) -> Tensor:
+        rows = self.users.lookup(users)
+        changed: Tensor = self.output(torch.tanh(self.hidden(rows)))
+        return rows + changed
+
+
+class Likeness(ClosedFormModel):
+    """Dense cosines between items."""
+
+    def __init__(self, catalog: Catalog, layers: Layers) -> None:
+        super().__init__()
+        self.weight = layers.item_item("likeness")
+
+    def fit(self, catalog: Catalog, generator: torch.Generator) -> None:
+        """See `ClosedFormModel.fit`."""
+        self.weight.assign(_cosines(catalog))
+
+    def scores(self, requests: Requests) -> Tensor:
+        """See `Model.scores`."""
+        return self.weight.matrix.bag(requests.indptr, requests.items)
+
+
+class Neighbours(Likeness):
+    """A few cosines an item, stored sparse."""
+
+    def __init__(self, catalog: Catalog, layers: Layers) -> None:
+        ClosedFormModel.__init__(self)
+        self.weight = layers.item_item("neighbours", limit=catalog.num_items * NEIGHBOURS)
+
+    def fit(self, catalog: Catalog, generator: torch.Generator) -> None:
+        """See `ClosedFormModel.fit`."""
+        cosines = _cosines(catalog)
+        best = cosines.topk(NEIGHBOURS, dim=1)
+        kept = torch.zeros_like(cosines).scatter(1, best.indices, best.values)
+        self.weight.assign(sp.csr_matrix(kept.numpy()))
+
+
+FACTORIZATION = Component(
+    kind="model",
+    name="host-factorization",
+    summary="Two tables and two layers, trained by gradient.",
+    source=_SOURCE,
+    implementation=f"{_HOME}:Factorization",
+    training=gradient_training(learning_rate=1e-2, batch_size=256),
+)
+LIKENESS = Component(
+    kind="model",
+    name="host-likeness",
+    summary="A dense item-item weight in closed form.",
+    source=_SOURCE,
+    implementation=f"{_HOME}:Likeness",
+    compressible=frozenset({"rank", "sparsity"}),
+)
+NEIGHBOURHOOD = Component(
+    kind="model",
+    name="host-neighbours",
+    summary="An item-item weight that is sparse from the start.",
+    source=_SOURCE,
+    implementation=f"{_HOME}:Neighbours",
+    compressible=frozenset({"sparsity"}),
+)
+HOSTS = (FACTORIZATION, LIKENESS, NEIGHBOURHOOD)
+
+
+def registry_with_hosts() -> Registry:
+    """The installed components and the hosts."""
+    hosts = Plugin("hosts", "automl-rec-testing", "0", components=HOSTS)
+    return Registry([*Registry.discover().plugins, hosts])
+
+
+def _cosines(catalog: Catalog) -> Tensor:
+    """(I, I) float32 cosines of item columns, zero on the diagonal."""
+    met = torch.from_numpy(catalog.matrix.toarray())
+    columns = met / met.norm(dim=0).clamp(min=1.0)
+    cosines: Tensor = columns.T @ columns
+    return cosines.fill_diagonal_(0.0)

@@ -1,0 +1,53 @@
+"""The contract of ranks."""
+
+from typing import ClassVar
+
+import torch
+
+from automl_rec.builder import finalize
+from automl_rec.plugin import Kind
+from automl_rec.registry import Registry
+from automl_rec.space.configuration import Configuration
+from automl_rec.testing.contract import configuration_of, trained
+from automl_rec.testing.planted import Planted
+from automl_rec.testing.suite import CompressionSuite
+
+
+class RankTests(CompressionSuite):
+    """Tests every rank must pass; subclass it and set ``name``."""
+
+    kind: ClassVar[Kind] = "rank"
+    hosts: ClassVar[tuple[str, ...]] = ("host-factorization", "host-likeness")
+
+    def test_a_compressed_weight_is_nearer_than_nothing(
+        self, configuration: Configuration, planted: Planted, registry: Registry
+    ) -> None:
+        built = trained(configuration, planted.catalog, registry)
+        plain = {name: w.matrix.dense().clone() for name, w in built.low_rank.items()}
+        finalize(built)
+        for name, weight in built.low_rank.items():
+            error = (weight.matrix.dense() - plain[name]).norm()
+            assert error <= plain[name].norm() * (1 + 1e-5), name
+
+    def test_an_item_never_recommends_itself(
+        self, planted: Planted, registry: Registry, configuration: Configuration
+    ) -> None:
+        built = trained(configuration, planted.catalog, registry)
+        finalize(built)
+        for weight in built.low_rank.values():
+            if weight.zero_diagonal:
+                assert not weight.matrix.dense().diagonal().any(), weight.name
+                assert not weight.matrix.gather(torch.arange(weight.rows)).diagonal().any()
+
+    def test_weights_that_are_not_given_stay_as_they_are(
+        self, configuration: Configuration, planted: Planted, registry: Registry
+    ) -> None:
+        plain = configuration_of(registry, configuration.model.name)
+        changed, unchanged = (
+            trained(made, planted.catalog, registry) for made in (configuration, plain)
+        )
+        finalize(changed)
+        finalize(unchanged)
+        for name in changed.layers.weights.keys() - changed.low_rank.keys():
+            first, second = (b.layers.weights[name].matrix.dense() for b in (changed, unchanged))
+            assert torch.equal(first, second), name

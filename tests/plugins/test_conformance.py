@@ -1,0 +1,35 @@
+"""The conformance suites, run by every registered component, a third party's included."""
+
+from collections.abc import Mapping
+
+from automl_rec.plugin import KINDS, Kind, Value
+from automl_rec.registry import Registry
+from automl_rec.testing import EmbeddingTests, ModelTests, RankTests, SparsityTests
+
+SUITES: dict[Kind, type] = {
+    "model": ModelTests,
+    "embedding": EmbeddingTests,
+    "sparsity": SparsityTests,
+    "rank": RankTests,
+}
+NEUTRAL: dict[tuple[Kind, str], Mapping[str, Value]] = {
+    ("embedding", "full"): {"precision": "fp32"},
+    ("embedding", "fixed-dim"): {"width": 256, "precision": "fp32"},
+    ("embedding", "hash"): {"ratio": 1.0, "hashes": 1, "hot_share": 0.5, "precision": "fp32"},
+    ("sparsity", "none"): {},
+    ("sparsity", "magnitude"): {"density": 1.0, "mode": "one-shot", "scope": "uniform"},
+    ("rank", "full"): {},
+    ("rank", "svd"): {"allocation": "uniform", "ratio": 1.0},
+}
+
+REGISTRY = Registry.discover()
+for kind in KINDS:
+    for name in REGISTRY.components(kind):
+        title = "".join(word.title() for word in f"{name}-{kind}".split("-"))
+        members = {"name": name, "neutral": NEUTRAL.get((kind, name))}
+        globals()[f"Test{title}"] = type(f"Test{title}", (SUITES[kind],), members)
+
+
+def test_the_first_party_components_are_among_those_tested() -> None:
+    tested = set(globals())
+    assert {"TestEaseModel", "TestHashEmbedding", "TestMagnitudeSparsity", "TestSvdRank"} <= tested
