@@ -1,0 +1,46 @@
+"""Optuna Dashboard shows a study of ours as it is."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+import pytest
+
+from automl_rec.storage.mirror import Place
+from automl_rec.storage.records import FinishedTrial
+from automl_rec.storage.stored_study import StoredStudy
+
+MakeTrial = Callable[..., FinishedTrial]
+pytestmark = [pytest.mark.dashboard, pytest.mark.slow]
+
+
+def ask(application: Callable[..., Any], path: str) -> Any:
+    statuses: list[str] = []
+
+    def start(status: str, *_rest: object) -> None:
+        statuses.append(status)
+
+    environment: dict[str, Any] = {"PATH_INFO": path}
+    setup_testing_defaults(environment)
+    body = b"".join(application(environment, start))
+    assert statuses == ["200 OK"], body
+    return json.loads(body)
+
+
+def test_the_dashboard_names_objectives_and_knows_what_is_infeasible(
+    study: StoredStudy, make_trial: MakeTrial, place: Place, url: str
+) -> None:
+    dashboard = pytest.importorskip("optuna_dashboard")
+    study.record(make_trial(), place=place)
+    study.record(make_trial(violations={"bytes": 4.0}, reason="too large"), place=place)
+    application = dashboard.wsgi(url)
+    (summary,) = ask(application, "/api/studies")["study_summaries"]
+    assert summary["study_name"] == "ratings"
+    shown = ask(application, f"/api/studies/{summary['study_id']}")
+    assert shown["objective_names"] == ["ndcg@10", "bytes", "latency_ms"]
+    assert [trial["constraints"] for trial in shown["trials"]] == [[-10.0], [4.0]]
+    assert [trial["values"] for trial in shown["trials"]] == [[0.25, 90.0, 0.5]] * 2
+    columns = {attribute["key"]: attribute["sortable"] for attribute in shown["union_user_attrs"]}
+    assert columns["ndcg@10 standard error"]
+    assert columns["model"] is False
