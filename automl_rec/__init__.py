@@ -17,16 +17,16 @@ __version__ = "0.1.0"
 __all__ = ["Recommender", "Study", "load", "search"]
 
 _HOMES = {
-    "Recommender": "automl_rec.serving",
-    "Study": "automl_rec.search.study",
-    "load": "automl_rec.serving",
+    "Recommender": "serving",
+    "Study": "search.study",
+    "load": "serving",
 }
 
 
 def __getattr__(name: str) -> Any:
     # Plugins import this package: nothing heavy may load before it is used.
     if name == "search":
-        return importlib.import_module("automl_rec.search")
+        return importlib.import_module(f"{__name__}.search")
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
