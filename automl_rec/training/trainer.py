@@ -19,6 +19,7 @@ from automl_rec.plugin import (
     Value,
     Weight,
 )
+from automl_rec.training.adam import Adam
 from automl_rec.training.checkpoint import Checkpoint, entries_kept
 from automl_rec.training.seeding import generator_for, seed_for
 
@@ -124,9 +125,7 @@ class _Steps:
         self._learning_rate = float(settings["learning_rate"])
         self._epochs = int(settings["epochs"])
         self._generator = generator_for(seed, "batches")
-        self._optimizer = torch.optim.Adam(
-            model.parameters(), self._learning_rate, model.betas, fused=True
-        )
+        self._optimizer = Adam(model.parameters(), self._learning_rate, model.betas)
         self._sparsity: Sparsity | None = None
         self._step = 0
         self.epoch, self.seconds, self.deadline = 0, 0.0, math.inf
@@ -155,7 +154,7 @@ class _Steps:
         loss = self._model.loss(batch)
         if not math.isfinite(loss.item()):
             raise self._diverged("loss")
-        self._optimizer.zero_grad()
+        self._optimizer.clear()
         loss.backward()
         self._optimizer.step()
         self._step += 1
