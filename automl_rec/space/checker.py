@@ -6,12 +6,13 @@ from pathlib import Path
 from automl_rec.errors import SpaceError
 from automl_rec.plugin import Kind
 from automl_rec.registry import Registry
+from automl_rec.space.combining import ORDER
 from automl_rec.space.component_sections import Entry, neutral_components, read_components
 from automl_rec.space.data_section import read_data
 from automl_rec.space.fields import section
 from automl_rec.space.reader import Node, load, parse
 from automl_rec.space.sections import read_budget, read_objectives, read_search
-from automl_rec.space.space import ORDER, Budget, SearchSettings, Space
+from automl_rec.space.space import Budget, SearchSettings, Space
 
 SECTIONS = ("data", "objectives", "budget", "search", *ORDER)
 _REQUIRED = {
@@ -94,12 +95,9 @@ def _evaluations(model: Entry) -> set[str]:
 
 def _check_compatible(space: Space, entries: Mapping[Kind, Sequence[Entry]]) -> None:
     """Refuse a component that everything it could stand beside excludes."""
-    if not any(c.excludes for named in space.descriptions.values() for c in named.values()):
-        return
-    used = {pair for names in space.combinations() for pair in names.items()}
     for kind, found in entries.items():
-        for entry in found:
-            if (kind, entry.name) not in used and _could_act(space, kind):
+        for entry in found if _could_act(space, kind) else ():
+            if not any(space.combining.combinations({kind: entry.name})):
                 raise SpaceError(
                     f"{entry.where}: {kind} {entry.name} can stand beside nothing in this space: "
                     f"{_reason(space, kind, entry.name)}. Remove one of them, or add others."
@@ -112,6 +110,7 @@ def _could_act(space: Space, kind: Kind) -> bool:
 
 
 def _reason(space: Space, kind: Kind, name: str) -> str:
-    others = ((k, n) for k, named in space.components.items() for n in named if k != kind)
-    reasons = (space.exclusion({kind: name, k: n}) for k, n in others)
-    return next(reason for reason in reasons if reason is not None)
+    """An exclusion that a component meets; itself the excluded one where there is such."""
+    others = [(k, n) for k, named in space.components.items() for n in named if k != kind]
+    reasons = (space.combining.exclusion({kind: name, k: n}) for k, n in others)
+    return next((reason for reason in reasons if reason is not None), "its partners exclude others")

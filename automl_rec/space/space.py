@@ -2,19 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
 from automl_rec.data.request import DataRequest
 from automl_rec.errors import Infeasible, SpaceError
 from automl_rec.plugin import Choice, Component, Constant, Domain, Kind, Value
+from automl_rec.space.combining import ORDER, Combining
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.space.counting import assignments, holds
 
 Choose: TypeAlias = Callable[[str, Domain], Value]
-ORDER: tuple[Kind, ...] = ("model", "embedding", "rank", "sparsity")
-"""The order in which components are chosen, which is the order in which they act."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ class Space:
         names: dict[Kind, str] = {}
         chosen: dict[Kind, Chosen] = {}
         for kind in ORDER:
-            if self._acts(kind, names):
+            if self.combining.acts(kind, names):
                 names[kind] = name = self._choose_component(kind, names, choose)
                 chosen[kind] = Chosen(name, self._choose_values(kind, name, choose))
         return Configuration(**chosen)
@@ -132,7 +131,7 @@ class Space:
                 f"{self.path}: the model {model} is not in this space. "
                 f"Choose one of {', '.join(self.components['model'])}."
             )
-        gentlest = min(self._complete({"model": model}, ORDER[1:]), key=self._changes)
+        gentlest = min(self.combining.combinations({"model": model}), key=self._changes)
 
         def choose(name: str, domain: Domain) -> Value:
             return gentlest.get(name, domain.default)  # type: ignore[call-overload,no-any-return]
@@ -141,51 +140,19 @@ class Space:
 
     def configurations(self) -> int | None:
         """How many different configurations there are; None where a real number is open."""
-        total = 0
-        for names in self.combinations():
-            product = 1
-            for kind, name in names.items():
-                size = assignments(self.components[kind][name])
-                if size is None:
+        sizes = {}
+        for kind, named in self.components.items():
+            for name, domains in named.items():
+                size = assignments(domains)
+                if size is None and any(self.combining.combinations({kind: name})):
                     return None
-                product *= size
-            total += product
-        return total
+                sizes[kind, name] = size or 0
+        return self.combining.count(sizes)
 
-    def combinations(self) -> Iterator[dict[Kind, str]]:
-        """Every set of components that can stand together: kind -> name."""
-        yield from self._complete({}, ORDER)
-
-    def exclusion(self, names: Mapping[Kind, str]) -> str | None:
-        """Why these components cannot stand together; None if they can."""
-        described = {kind: self.descriptions[kind][name] for kind, name in names.items()}
-        for one in described.values():
-            for other in described.values():
-                reason = one.excludes.get((other.kind, other.name))
-                if reason is not None:
-                    return f"{one.kind} {one.name} excludes {other.kind} {other.name}: {reason}"
-        return None
-
-    def _acts(self, kind: Kind, names: Mapping[Kind, str]) -> bool:
-        """Whether a kind of component can act on the model chosen."""
-        if kind == "model":
-            return True
-        model = self.descriptions["model"][names["model"]]
-        return kind in model.compressible and bool(self.components[kind])
-
-    def _complete(
-        self, names: dict[Kind, str], rest: tuple[Kind, ...]
-    ) -> Iterator[dict[Kind, str]]:
-        if not rest:
-            yield names
-        elif not self._acts(rest[0], names):
-            yield from self._complete(names, rest[1:])
-        else:
-            for name in self._compatible(rest[0], names):
-                yield from self._complete({**names, rest[0]: name}, rest[1:])
-
-    def _compatible(self, kind: Kind, names: Mapping[Kind, str]) -> list[str]:
-        return [n for n in self.components[kind] if self.exclusion({**names, kind: n}) is None]
+    @property
+    def combining(self) -> Combining:
+        """Which of the components can stand together."""
+        return Combining(self.descriptions)
 
     def _changes(self, names: Mapping[Kind, str]) -> int:
         """How many of the components change the model they act on."""
@@ -193,13 +160,13 @@ class Space:
 
     def _choose_component(self, kind: Kind, names: Mapping[Kind, str], choose: Choose) -> str:
         known = tuple(self.components[kind])
-        compatible = self._compatible(kind, names)
+        compatible = self.combining.compatible(kind, names)
         if len(compatible) == 1:
             return compatible[0]
         neutral = [name for name in known if self.descriptions[kind][name].neutral]
         default = (neutral or known)[0]
         name = default if len(known) == 1 else str(choose(kind, Choice(known, default)))
-        reason = self.exclusion({**names, kind: name})
+        reason = self.combining.exclusion({**names, kind: name})
         if reason is not None:
             raise Infeasible(f"{reason}. Choose another {kind}.")
         return name

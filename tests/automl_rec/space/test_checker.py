@@ -115,7 +115,7 @@ def test_names_are_written_as_a_list_or_a_mapping(checked: Check, written: str) 
             "model: next\nembedding: hash\n",
             (
                 "space.yaml:3: model next can stand beside nothing in this space: model next "
-                "excludes embedding hash: its rows are read in order. Remove one of them, or add others."
+                "excludes embedding hash: its rows are read in order. Remove one of them, or add"
             ),
         ),
         (

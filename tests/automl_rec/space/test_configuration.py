@@ -16,6 +16,7 @@ CONFIGURATIONS = st.builds(
 )
 
 
+@settings(max_examples=50)
 @given(CONFIGURATIONS)
 def test_a_configuration_survives_plain_data_and_text(configuration: Configuration) -> None:
     assert Configuration.from_dict(configuration.as_dict()) == configuration

@@ -1,7 +1,7 @@
 import itertools
 from collections.abc import Mapping
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl_rec.plugin import Choice, Constant, Domain, Float, Integer, Value
@@ -39,6 +39,7 @@ def listed(domain: Domain) -> list[Value]:
     return list(values_of(domain))
 
 
+@settings(max_examples=50)
 @given(conditional_domains())
 def test_the_count_is_that_of_a_full_enumeration(domains: dict[str, Domain]) -> None:
     different = set()

@@ -145,7 +145,7 @@ sparsity: [none, moving]
     # plain 1; next: 2 lengths x 2 precisions; tower: 2 widths x (3 negatives + 1) x (2 + 1)
     # embeddings; each times whole x 2 sparsities, or svd's 3 ratios x 1, which excludes moving.
     assert space.configurations() == 1 + (2 * 2) * 5 + (2 * 4 * 3) * 5
-    assert Counter(names["model"] for names in space.combinations()) == {
+    assert Counter(names["model"] for names in space.combining.combinations({})) == {
         "plain": 1,
         "next": 3,
         "tower": 6,
