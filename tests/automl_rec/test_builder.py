@@ -1,0 +1,107 @@
+"""Built, finalized, restored and priced models, through the installed components."""
+
+import pytest
+import torch
+
+from automl_rec.builder import Served, build, finalize, price, restore
+from automl_rec.data import Prepared
+from automl_rec.errors import ExportError, Infeasible
+from automl_rec.objectives.ranking import requests_of
+from automl_rec.plugin import ClosedFormModel, Kind, Value
+from automl_rec.registry import Registry
+from automl_rec.space.configuration import Chosen, Configuration
+
+EASE = Chosen("ease", {"regularization": 20.0})
+PRUNED = Chosen("magnitude", {"density": 0.1, "mode": "one-shot", "scope": "uniform"})
+GRADUAL = Chosen("magnitude", {"density": 0.1, "mode": "gradual", "scope": "uniform"})
+SVD = Chosen("svd", {"allocation": "uniform", "ratio": 0.2})
+
+
+def fitted(configuration: Configuration, data: Prepared, registry: Registry) -> Served:
+    built = build(configuration, data.catalog, registry, seed=3)
+    assert isinstance(built.model, ClosedFormModel)
+    built.model.fit(data.catalog, torch.Generator().manual_seed(3))
+    return finalize(built)
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        Configuration(Chosen("popularity")),
+        Configuration(EASE),
+        Configuration(EASE, sparsity=PRUNED),
+        Configuration(EASE, rank=SVD),
+        Configuration(EASE, rank=SVD, sparsity=PRUNED),
+    ],
+    ids=["popularity", "dense", "pruned", "low-rank", "both"],
+)
+def test_price_is_exact_and_restoring_changes_no_bit(
+    configuration: Configuration, prepared: Prepared, registry: Registry
+) -> None:
+    served = fitted(configuration, prepared, registry)
+    tensors = served.tensors()
+    priced = price(configuration, prepared.catalog, registry)
+    assert priced.bytes.low == priced.bytes.high == sum(t.nbytes for t in tensors.values())
+    assert priced.bytes_tables.low == served.bytes_tables
+    assert priced.operations.low <= served.operations.low
+    assert served.operations.high <= priced.operations.high
+    restored = restore(configuration, prepared.catalog, registry, served.layouts(), tensors)
+    requests = requests_of(prepared.known("validation"), torch.arange(60).numpy())
+    assert torch.equal(served.scores(requests), restored.scores(requests))
+    assert restored.layouts() == served.layouts()
+
+
+def test_pricing_allocates_no_weight(registry: Registry, prepared: Prepared) -> None:
+    class Huge:
+        """A catalog of so many items that a dense weight could not exist."""
+
+        num_items, num_users = 10**7, 10
+        histories = prepared.catalog.histories
+
+    found = price(Configuration(EASE), Huge(), registry)  # type: ignore[arg-type]
+    assert found.bytes.low == 4 * 10**14
+
+
+def test_a_model_under_training_cannot_be_served(prepared: Prepared, registry: Registry) -> None:
+    built = build(Configuration(EASE), prepared.catalog, registry, seed=0)
+    with pytest.raises(TypeError, match="no trainable matrix"):
+        Served(built.model)
+
+
+def test_masks_in_training_are_refused_for_closed_forms(
+    prepared: Prepared, registry: Registry
+) -> None:
+    with pytest.raises(Infeasible, match="ease is solved in closed form"):
+        price(Configuration(EASE, sparsity=GRADUAL), prepared.catalog, registry)
+
+
+def test_tensors_of_another_configuration_are_refused(
+    prepared: Prepared, registry: Registry
+) -> None:
+    served = fitted(Configuration(EASE, rank=SVD), prepared, registry)
+    other = Configuration(Chosen("popularity"))
+    with pytest.raises(ExportError, match="The layouts must describe the weights"):
+        restore(other, prepared.catalog, registry, served.layouts(), served.tensors())
+    tensors = served.tensors()
+    tensors.pop(next(iter(tensors)))
+    with pytest.raises(ExportError, match="do not fit the configuration"):
+        restore(Configuration(EASE), prepared.catalog, registry, served.layouts(), tensors)
+
+
+def test_equal_seeds_give_equal_weights(prepared: Prepared, registry: Registry) -> None:
+    configuration = Configuration(
+        Chosen("ials", defaults(registry, "ials")),
+        embedding=Chosen("hash", defaults(registry, "hash", "embedding")),
+    )
+    first, second = (fitted(configuration, prepared, registry).tensors() for _ in range(2))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def defaults(registry: Registry, name: str, kind: Kind = "model") -> dict[str, Value]:
+    component = registry.component(kind, name)
+    values: dict[str, Value] = {}
+    for key, domain in component.hyperparameters.items():
+        if all(values.get(other) in allowed for other, allowed in domain.only_if.items()):
+            values[key] = domain.default
+    return values
