@@ -180,6 +180,9 @@ def _fill(folder: Path, artefact: Artefact) -> None:
     _write_interactions(folder, artefact.data)
     _write_json(folder / MEASUREMENTS, _plain(artefact.measurements))
     _write_json(folder / MANIFEST, _manifest(folder, artefact))
+    for path in folder.iterdir():
+        # safetensors writes for its owner alone; an artefact is there to be passed on.
+        path.chmod(0o644)
 
 
 def _write_interactions(folder: Path, data: Prepared) -> None:
