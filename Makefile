@@ -12,14 +12,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 SPACE := search_spaces/movielens_small.yaml
-STUDY := movielens_small
 OUT := runs
+STUDY := $(OUT)/movielens_small
 
 .PHONY: search test lint clean
 
 search: $(INSTALLED)
-	$(BIN)/automl-rec search $(SPACE) --study $(STUDY) --out $(OUT)
-	$(BIN)/automl-rec front $(STUDY) --out $(OUT)
+	$(BIN)/automl-rec search $(SPACE) --out $(OUT)
+	$(BIN)/automl-rec front $(STUDY)
 	$(BIN)/automl-rec export $(STUDY) --pick knee --out $(OUT)/knee
 
 test: $(INSTALLED)
