@@ -119,10 +119,6 @@ class StoredStudy:
         )
         return list(map(running_of, self._database.rows(query)))
 
-    def stale(self, now: float, lease_seconds: float) -> list[RunningTrial]:
-        """The trials on their way whose owner ended, or was silent for longer than its lease."""
-        return [t for t in self.running() if t.owner.gone(t.heartbeat, now, lease_seconds)]
-
     def heartbeat(
         self, owner: Owner, now: float, curves: Mapping[str, Sequence[CurvePoint]]
     ) -> None:
@@ -132,9 +128,17 @@ class StoredStudy:
             owner: who is alive.
             now: when.
             curves: uuid of a running trial -> its validations so far.
+
+        Raises:
+            StorageError: the owner was silent for so long that another process took the study.
         """
         with self._database.writing() as connection:
-            connection.execute(update(LeaseRow).where(self._leased_by(owner)).values(heartbeat=now))
+            lease = update(LeaseRow).where(self._leased_by(owner)).values(heartbeat=now)
+            if connection.execute(lease).rowcount == 0:
+                raise StorageError(
+                    f"The study {self.manifest.name!r} was taken over by another process while "
+                    f"this one was silent. Stop the other one and run the same command again."
+                )
             for uuid, curve in curves.items():
                 connection.execute(
                     update(RunningRow)

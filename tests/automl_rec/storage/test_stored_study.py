@@ -154,6 +154,7 @@ def test_starting_again_replaces_the_running_trial(study: StoredStudy) -> None:
 
 
 def test_a_heartbeat_renews_the_trials_it_names(study: StoredStudy) -> None:
+    study.acquire(HERE, 100.0, 60.0)
     for uuid in ("one", "two"):
         study.start(running(uuid))
     study.heartbeat(HERE, 107.0, {"two": CURVE})
@@ -162,15 +163,15 @@ def test_a_heartbeat_renews_the_trials_it_names(study: StoredStudy) -> None:
     assert (two.heartbeat, two.curve) == (107.0, CURVE)
 
 
-def test_trials_of_ended_or_silent_owners_are_stale(study: StoredStudy) -> None:
-    reused = replace(HERE, started=HERE.started - 1000)
-    study.start(running("mine"))
-    study.start(running("of an ended process", owner=reused))
-    study.start(running("far away", owner=ELSEWHERE))
-    fresh = study.stale(now=130.0, lease_seconds=60.0)
-    silent = study.stale(now=161.0, lease_seconds=60.0)
-    assert {trial.uuid for trial in fresh} == {"of an ended process"}
-    assert {trial.uuid for trial in silent} == {"mine", "of an ended process", "far away"}
+def test_a_process_that_was_taken_over_learns_it_from_its_next_heartbeat(
+    study: StoredStudy,
+) -> None:
+    study.acquire(ELSEWHERE, 100.0, 60.0)
+    study.start(running("one", owner=ELSEWHERE))
+    study.acquire(HERE, 161.0, 60.0)
+    with pytest.raises(StorageError, match="taken over by another process"):
+        study.heartbeat(ELSEWHERE, 162.0, {"one": CURVE})
+    assert study.running()[0].heartbeat == 100.0
 
 
 def test_a_study_is_searched_by_one_process_at_a_time(study: StoredStudy) -> None:
