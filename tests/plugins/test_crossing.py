@@ -1,0 +1,133 @@
+"""Every model with every embedding, rank and sparsity, from its price to its artefact."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from automl_rec.builder import build, price
+from automl_rec.errors import Infeasible
+from automl_rec.plugin import Choice, Component, GradientModel, Integer, Kind, Value
+from automl_rec.registry import Registry
+from automl_rec.space.configuration import Chosen, Configuration
+from automl_rec.testing.contract import check_artefact, configuration_of, trained
+from automl_rec.testing.planted import planted_tiny
+from automl_rec.testing.settings import settings_of
+
+REGISTRY = Registry.discover()
+CATALOG = planted_tiny().catalog
+SMALL = ("width", "blocks", "length", "iterations")
+NARROW: dict[str, Value] = {"width": 3}
+FEW: dict[str, Value] = {"ratio": 0.3}
+SETTINGS: dict[tuple[Kind, str], list[dict[str, Value]]] = {
+    ("embedding", "full"): [{"precision": p} for p in ("fp32", "fp16", "int8")],
+    ("embedding", "fixed-dim"): [NARROW | {"precision": p} for p in ("fp32", "fp16", "int8")],
+    ("embedding", "hash"): [
+        FEW | {"precision": "fp32"},
+        FEW | {"precision": "int8"},
+        FEW | {"hashes": 2, "combine": "sum", "precision": "fp16"},
+        FEW | {"hashes": 2, "combine": "concat", "precision": "fp32"},
+        FEW | {"hashes": 2, "combine": "mul", "precision": "int8"},
+    ],
+    ("rank", "svd"): [{"ratio": 0.3}, {"allocation": "energy", "energy": 0.6}],
+    ("sparsity", "magnitude"): [
+        {"density": 0.2},
+        {"density": 0.7},
+        {"density": 0.2, "scope": "global"},
+        {"density": 0.2, "mode": "gradual", "every": 1},
+    ],
+}
+
+
+def small(component: Component) -> dict[str, Value]:
+    """The defaults, but the least of what makes a model large."""
+    fixed: dict[str, Value] = {}
+    for name in SMALL:
+        domain = component.hyperparameters.get(name)
+        if isinstance(domain, Choice):
+            fixed[name] = domain.values[0]
+        elif isinstance(domain, Integer):
+            fixed[name] = max(domain.low, 2)
+    return settings_of(component, **fixed)
+
+
+def chosen(kind: Kind) -> list[Chosen]:
+    """Every component of a kind at the settings listed above, or at its defaults."""
+    return [
+        Chosen(name, settings_of(component, **fixed))
+        for name, component in REGISTRY.components(kind).items()
+        for fixed in SETTINGS.get((kind, name), [{}])
+    ]
+
+
+def crossed() -> Iterator[Configuration]:
+    """Every combination of what can act on a model."""
+    for name, component in REGISTRY.components("model").items():
+        kinds = [
+            kind for kind in ("embedding", "rank", "sparsity") if kind in component.compressible
+        ]
+        for parts in itertools.product(*(chosen(kind) for kind in kinds)):
+            yield configuration_of(
+                REGISTRY, name, small(component), dict(zip(kinds, parts, strict=True))
+            )
+
+
+def refusal(configuration: Configuration) -> str | None:
+    """Why a configuration must be refused."""
+    sparsity, rank = configuration.sparsity, configuration.rank
+    if sparsity is None or sparsity.hyperparameters.get("mode") != "gradual":
+        return None
+    model = REGISTRY.component("model", configuration.model.name).load()
+    if not issubclass(model, GradientModel):
+        return "is solved in closed form"
+    if rank is not None and not REGISTRY.component("rank", rank.name).neutral:
+        return "would fill them again"
+    return None
+
+
+def label(configuration: Configuration) -> str:
+    parts = (configuration.embedding, configuration.rank, configuration.sparsity)
+    values = [f"{p.name}{list(p.hyperparameters.values())}" for p in parts if p is not None]
+    return " ".join([configuration.model.name, *values])
+
+
+CROSSED = list(crossed())
+ALLOWED = [configuration for configuration in CROSSED if refusal(configuration) is None]
+REFUSED = [configuration for configuration in CROSSED if refusal(configuration) is not None]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("configuration", ALLOWED, ids=label)
+def test_a_combination_trains_costs_its_price_and_comes_back_from_its_file(
+    configuration: Configuration, tmp_path: Path
+) -> None:
+    built = trained(configuration, CATALOG, REGISTRY)
+    check_artefact(built, CATALOG, REGISTRY, tmp_path)
+
+
+@pytest.mark.parametrize("configuration", REFUSED, ids=label)
+def test_a_combination_that_cannot_be_is_refused_with_the_reason(
+    configuration: Configuration,
+) -> None:
+    reason = refusal(configuration)
+    with pytest.raises(Infeasible, match=reason):
+        price(configuration, CATALOG, REGISTRY)
+    with pytest.raises(Infeasible, match=reason):
+        build(configuration, CATALOG, REGISTRY, seed=0)
+
+
+def test_bytes_are_exact_unless_values_decide_them() -> None:
+    for configuration in ALLOWED:
+        bounds = price(configuration, CATALOG, REGISTRY).bytes
+        decided = {"energy", "global"}
+        parts = (configuration.rank, configuration.sparsity)
+        open_ended = any(decided & set(p.hyperparameters.values()) for p in parts if p)
+        if not open_ended and configuration.model.name != "item-knn":
+            assert bounds.low == bounds.high, label(configuration)
+
+
+def test_most_combinations_are_allowed() -> None:
+    models = {configuration.model.name for configuration in ALLOWED}
+    assert models == set(REGISTRY.components("model"))
+    assert len(ALLOWED) > 3 * len(REFUSED)
