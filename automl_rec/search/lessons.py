@@ -10,6 +10,7 @@ from automl_rec.search.suggestions import Lesson
 from automl_rec.storage.records import CurvePoint, FinishedTrial, TrialRecord
 
 CUT_SHORT = "Training ended at its time limit."
+TIME_OVER = "The study's time ended before this trial did."
 
 
 def lesson_of(trial: FinishedTrial, objectives: Sequence[Objective]) -> Lesson:

@@ -108,7 +108,8 @@ class LiveView:
         if self._started is None:
             return Text("")
         parts: list[RenderableType] = [Text(self._headline())]
-        parts += [Text(self._running_line(line)) for line in tuple(self._running.values())]
+        lines = [self._running_line(line) for line in tuple(self._running.values())]
+        parts += [Text(line, no_wrap=True, overflow="ellipsis") for line in lines]
         if self._front:
             parts.append(self._front_table(self._started.objectives))
         return Group(*parts)
@@ -124,14 +125,15 @@ class LiveView:
 
     def _running_line(self, line: _Line) -> str:
         seconds = _clock(time.monotonic() - line.began)
-        return f"  {line.worker}  {seconds}  {line.title}  {line.progress}"
+        parts = (line.worker, seconds, line.progress, line.title)
+        return "  " + "  ".join(filter(None, parts))
 
     def _front_table(self, objectives: Sequence[Objective]) -> Table:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("trial", justify="right")
+        table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+        table.add_column("trial", justify="right", no_wrap=True)
         for objective in objectives:
-            table.add_column(objective.name, justify="right")
-        table.add_column("configuration", no_wrap=True, overflow="ellipsis")
+            table.add_column(objective.name, justify="right", no_wrap=True)
+        table.add_column("configuration", no_wrap=True, overflow="ellipsis", ratio=1)
         for trial in self._front[:FRONT_ROWS]:
             title = self._titles.get(trial.number, next(iter(trial.configuration["model"])))
             table.add_row(str(trial.number), *cells(trial, objectives), Text(title))

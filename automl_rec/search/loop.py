@@ -20,6 +20,7 @@ from automl_rec.search.events import (
 )
 from automl_rec.search.lessons import (
     CUT_SHORT,
+    TIME_OVER,
     by_quality,
     lesson_of,
     numbered,
@@ -71,9 +72,11 @@ class Limits:
         """Until the deadline."""
         return math.inf if self.deadline is None else self.deadline - time.monotonic()
 
-    def trial_limit(self) -> float | None:
-        """The seconds a trial that starts now may train."""
-        limit = min(self.seconds_left(), self.trial_seconds or math.inf)
+    def trial_limit(self, measuring_seconds: float) -> float | None:
+        """The seconds a trial that starts now may train, so that it is measured in time."""
+        left = self.seconds_left()
+        left -= min(measuring_seconds, left / 4)
+        limit = min(left, math.inf if self.trial_seconds is None else self.trial_seconds)
         return None if limit == math.inf else max(limit, 0.0)
 
 
@@ -101,6 +104,7 @@ class _Running:
     row: RunningTrial
     curve: list[CurvePoint] = field(default_factory=list)
     hopeless: int | None = None
+    began: float = field(default_factory=time.monotonic)
 
     @property
     def model(self) -> str:
@@ -143,6 +147,7 @@ class Loop:
         self._held: dict[str, Finished | Failed] = {}
         self._refusals, self._exhausted = 0, False
         self._beaten = time.monotonic()
+        self._measuring = 0.0
 
     def run(self) -> Why:
         """Runs until a limit or the space ends, and says which.
@@ -207,7 +212,7 @@ class Loop:
     def _start(self, proposal: Proposal, priced: Priced) -> None:
         configuration, digest = proposal.configuration, proposal.configuration.digest
         seed = derive_seed(self._seed, digest, 0) if proposal.seed is None else proposal.seed
-        job = Job(digest, configuration.as_dict(), seed, self._limits.trial_limit())
+        job = Job(digest, configuration.as_dict(), seed, self._limits.trial_limit(self._measuring))
         worker = self._parts.engine.start(job)
         now = time.time()
         row = RunningTrial(
@@ -235,7 +240,7 @@ class Loop:
                 case Finished() | Failed():
                     self._held[event.job.digest] = event
                 case Started():
-                    pass
+                    self._running[event.job.digest].began = time.monotonic()
         if not self._deterministic or len(self._held) == len(self._running):
             for digest in [digest for digest in self._running if digest in self._held]:
                 self._end(self._held.pop(digest))
@@ -254,6 +259,9 @@ class Loop:
 
     def _end(self, event: Finished | Failed) -> None:
         running = self._running.pop(event.job.digest)
+        if isinstance(event, Finished):
+            spent = time.monotonic() - running.began
+            self._measuring = max(self._measuring, spent - event.train_seconds)
         if isinstance(event, Failed):
             self._end_failed(running, event)
         elif event.stopped == "early":
@@ -274,7 +282,7 @@ class Loop:
             return
         ended = event.how == "overtime" and self._limits.seconds_left() <= 0
         state: State = "pruned" if event.how == "infeasible" or ended else "failed"
-        self._record(running, state, event.reason)
+        self._record(running, state, TIME_OVER if ended else event.reason)
 
     def _unusable(self, event: Finished) -> str | None:
         """What is wrong with a finished trial's measurements."""
@@ -289,7 +297,7 @@ class Loop:
         self._parts.engine.close()
         for running in list(self._running.values()):
             self._parts.shelf.discard(running.row.digest)
-            self._record(running, "pruned", "The study's time ended before this training did.")
+            self._record(running, "pruned", TIME_OVER)
         self._running.clear()
 
     def _refuse(

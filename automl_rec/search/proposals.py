@@ -15,7 +15,7 @@ from automl_rec.space.configuration import Configuration
 if TYPE_CHECKING:
     from automl_rec.space.space import Space
 
-MOST_REPEATS = 20
+MOST_REPEATS = 5
 """A sampler that repeats itself so often in a row is left for a blind draw."""
 MOST_DRAWS = 200
 LISTED_SIZE = 100_000
@@ -105,7 +105,9 @@ class Proposals:
                 return None
             if self._fresh(suggestion.configuration):
                 return self._taken(Proposal(suggestion.configuration, "sampler", suggestion))
-            self._repeated(suggestion)
+            # Told again, its values would count twice and draw the sampler to more of the same.
+            self._suggestions.forget(suggestion)
+            self.repeats += 1
         return None
 
     def _drawn(self) -> Proposal | None:
@@ -129,14 +131,6 @@ class Proposals:
             if self._fresh(configuration):
                 return self._taken(Proposal(configuration, "enumeration"))
         return None
-
-    def _repeated(self, suggestion: Suggestion) -> None:
-        self.repeats += 1
-        lesson = self._known.get(suggestion.configuration.digest)
-        if lesson is None:
-            self._suggestions.forget(suggestion)
-        else:
-            self._suggestions.tell(suggestion, lesson)
 
     def _fresh(self, configuration: Configuration) -> bool:
         return configuration.digest not in self._known and configuration.digest not in self._running

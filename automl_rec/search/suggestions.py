@@ -53,8 +53,7 @@ class Suggestions:
         self, space: "Space", objectives: Sequence[Objective], sampler: BaseSampler
     ) -> None:
         self._space, self._objectives = space, tuple(objectives)
-        # An enqueued trial passes through the sampler, which books it into a generation.
-        self._replay = isinstance(sampler, NSGAIISampler)
+        self._genetic = sampler if isinstance(sampler, NSGAIISampler) else None
         self._study = _quiet_study([o.direction for o in self._objectives], sampler)
 
     def ask(self) -> Suggestion:
@@ -85,13 +84,18 @@ class Suggestions:
         found = place(self._space, configuration)
         if found is None:
             return
-        if self._replay:
-            self._study.enqueue_trial(found.values)
-            trial = self._study.ask()
-            suggest(self._space, trial)
-            self._tell(trial, lesson)
-        else:
+        if self._genetic is None:
             self._add(found, lesson)
+        else:
+            self._replay(found, lesson, self._genetic)
+
+    def _replay(self, found: Place, lesson: Lesson, sampler: NSGAIISampler) -> None:
+        """Adds a trial as if the sampler had drawn it, so that it is booked into a generation."""
+        self._study.enqueue_trial(found.values)
+        trial = self._study.ask()
+        suggest(self._space, trial)
+        sampler.get_trial_generation(self._study, self._study.get_trials(deepcopy=False)[-1])
+        self._tell(trial, lesson)
 
     def _tell(self, trial: Trial, lesson: Lesson) -> None:
         for name, violation in lesson.violations.items():

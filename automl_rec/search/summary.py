@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from automl_rec.objectives.amount import amount
 from automl_rec.objectives.objective import Measurement, Objective
-from automl_rec.search.lessons import watched
+from automl_rec.search.lessons import TIME_OVER, watched
 from automl_rec.search.title import title_of
 from automl_rec.space.configuration import Configuration
 from automl_rec.storage.records import TrialRecord
@@ -55,9 +55,11 @@ def indistinct(one: Measurement, other: Measurement) -> bool:
 
 
 def _counts(trials: Sequence[TrialRecord], repeats: int) -> str:
+    stopped = [t for t in trials if t.state == "pruned" and t.worker is not None]
     groups = {
         "complete": [t for t in trials if t.state == "complete"],
-        "stopped early": [t for t in trials if t.state == "pruned" and t.worker is not None],
+        "stopped early": [t for t in stopped if t.reason != TIME_OVER],
+        "cut off by the end of the time": [t for t in stopped if t.reason == TIME_OVER],
         "refused before training": [t for t in trials if t.state == "pruned" and not t.worker],
         "failed": [t for t in trials if t.state == "failed"],
     }

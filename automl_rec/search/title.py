@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from automl_rec.plugin import Value
 from automl_rec.space.configuration import Chosen, Configuration
 
-SHOWN = 4
+SHOWN = 3
 
 
 def title_of(configuration: Configuration) -> str:

@@ -1,0 +1,79 @@
+"""What is proposed, in which order, and never twice."""
+
+from collections.abc import Callable
+
+from automl_rec.objectives.objective import Objective
+from automl_rec.search.enumeration import configurations
+from automl_rec.search.proposals import Proposal, Proposals
+from automl_rec.search.samplers import make_sampler
+from automl_rec.search.suggestions import Lesson, Suggestions
+from automl_rec.space.configuration import Chosen, Configuration
+from automl_rec.space.space import Space
+
+SpaceOf = Callable[[str], Space]
+OBJECTIVES = (Objective("ndcg@10", "maximize", ""), Objective("bytes", "minimize", "B"))
+GOOD = Lesson({"ndcg@10": 0.5, "bytes": 10.0})
+SMALL = "model: {tower: {width: [4, 8, 16], rate: [0.1, 0.2], loss: full}, tiny: null}"
+
+
+def proposals(
+    space: Space, first: tuple[Proposal, ...] = (), known: dict[str, Lesson] | None = None
+) -> Proposals:
+    suggestions = Suggestions(space, OBJECTIVES, make_sampler("tpe", 0))
+    return Proposals(space, suggestions, first, known or {}, seed=0)
+
+
+def test_a_finite_space_is_proposed_whole_and_nothing_twice(space_of: SpaceOf) -> None:
+    space = space_of(SMALL)
+    source, seen = proposals(space), []
+    while (proposal := source.next()) is not None:
+        seen.append(proposal.configuration.digest)
+        source.tell(proposal, GOOD)
+    assert len(seen) == len(set(seen)) == space.configurations() == 9
+    assert source.repeats > 0
+
+
+def test_running_configurations_are_not_proposed_again(space_of: SpaceOf) -> None:
+    source = proposals(space_of("model: tiny"))
+    running = [source.next() for _ in range(3)]
+    assert source.next() is None
+    assert len({p.configuration.digest for p in running if p is not None}) == 3
+
+
+def test_first_ones_come_in_order_and_known_ones_are_left_out(space_of: SpaceOf) -> None:
+    space = space_of(SMALL)
+    chosen = list(configurations(space))[:3]
+    plain = Configuration(Chosen("plain"))
+    first = [Proposal(c, "baseline") for c in (plain, *chosen)]
+    source = proposals(space, tuple(first), {chosen[1].digest: GOOD})
+    found = [source.next() for _ in range(3)]
+    assert [p.configuration for p in found if p] == [plain, chosen[0], chosen[2]]
+    following = source.next()
+    assert following is not None
+    assert following.origin != "baseline"
+    assert following.configuration not in chosen
+
+
+def test_a_requeued_proposal_comes_next(space_of: SpaceOf) -> None:
+    source = proposals(space_of(SMALL))
+    one, other = source.next(), source.next()
+    assert one is not None
+    assert other is not None
+    source.requeue(one)
+    assert source.pending
+    assert source.next() == one
+    assert not source.pending
+
+
+def test_an_infinite_space_is_never_exhausted_by_repeats(space_of: SpaceOf) -> None:
+    # The sampler is taught that tiny, with 3 configurations, is best by far.
+    source = proposals(space_of("model: [tiny, tower]"))
+    names = []
+    for _ in range(25):
+        proposal = source.next()
+        assert proposal is not None
+        name = proposal.configuration.model.name
+        names.append(name)
+        value = 0.9 if name == "tiny" else 0.1
+        source.tell(proposal, Lesson({"ndcg@10": value, "bytes": 10.0}))
+    assert names.count("tiny") == 3
