@@ -48,7 +48,7 @@ def listed(rules: Combining) -> list[dict[Kind, str]]:
     return found
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(combining(), st.lists(st.integers(0, 5), min_size=12, max_size=12))
 def test_combinations_and_their_weighted_count_are_those_of_trying_all(
     rules: Combining, numbers: list[int]
