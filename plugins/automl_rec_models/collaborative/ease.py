@@ -13,11 +13,14 @@ from automl_rec_models.collaborative.distinct import distinct
 
 Square = npt.NDArray[np.float64]
 
-BYTES_AN_ENTRY = 8 + 8 + 4 + 4
+BYTES_A_PAIR = 8 + 8 + 4 + 4
 """Memory a pair of items takes: co-occurrence and its inverse, the weight and its stored copy."""
 
-BYTES_AN_ENTRY_BY_USERS = 4 + 4 + 4
+BYTES_A_PAIR_BY_USERS = 4 + 4 + 4
 """The same where there are fewer users than items: values, the weight and its stored copy."""
+
+BYTES_A_CELL_BY_USERS = 8 + 4 + 8 + 8 + 4 + 4
+"""Memory a user and an item take beside that: the kernel, and the steps to both factors."""
 
 BLOCK = 1024
 
@@ -59,16 +62,20 @@ def _refuse_beyond_memory(catalog: Catalog) -> None:
     # Pricing and loading build on the meta device, where the matrix takes no memory.
     if torch.get_default_device().type == "meta":
         return
-    items = catalog.num_items
-    by_users = catalog.num_users < items
-    entry = BYTES_AN_ENTRY_BY_USERS if by_users else BYTES_AN_ENTRY
-    needed, free = entry * items**2, psutil.virtual_memory().available
+    items, free = catalog.num_items, psutil.virtual_memory().available
+    needed = _needed_bytes(catalog.num_users, items)
     if needed > free:
         raise Infeasible(
             f"ease needs {needed / 1e9:,.1f} GB of memory for {items:,} items, "
             f"but {free / 1e9:,.1f} GB are free. "
             f"Filter rare items with a k-core, or leave ease out of the space."
         )
+
+
+def _needed_bytes(users: int, items: int) -> int:
+    if users < items:
+        return BYTES_A_PAIR_BY_USERS * items**2 + BYTES_A_CELL_BY_USERS * users * items
+    return BYTES_A_PAIR * items**2
 
 
 def _by_users(matrix: sp.csr_matrix, regularization: float) -> npt.NDArray[np.float32]:

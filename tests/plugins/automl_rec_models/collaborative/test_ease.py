@@ -105,7 +105,7 @@ def test_scores_are_the_product_with_the_binary_matrix(
 
 def test_more_items_than_memory_holds_are_refused_before_they_cost() -> None:
     catalog = Catalog(30_000_000, Histories(np.array([0, 1]), np.array([0], np.int32)))
-    with pytest.raises(Infeasible, match=r"ease needs 10,800,000.0 GB .* 30,000,000 items, but"):
+    with pytest.raises(Infeasible, match=r"ease needs 10,800,001.1 GB .* 30,000,000 items, but"):
         Ease(catalog, Layers(catalog, torch.Generator()), regularization=1.0)
     with torch.device("meta"):
         priced = Ease(catalog, Layers(catalog, torch.Generator()), regularization=1.0)
