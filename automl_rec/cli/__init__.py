@@ -6,20 +6,28 @@ import sys
 from collections.abc import Sequence
 
 from automl_rec import __version__
-from automl_rec.cli import (
-    check,
-    dashboard,
-    data,
-    export,
-    front,
-    plugins,
-    recommend,
-    search,
-    train,
-)
+from automl_rec.cli.check import add as add_check
+from automl_rec.cli.dashboard import add as add_dashboard
+from automl_rec.cli.data import add as add_data
+from automl_rec.cli.export import add as add_export
+from automl_rec.cli.front import add as add_front
+from automl_rec.cli.plugins import add as add_plugins
+from automl_rec.cli.recommend import add as add_recommend
+from automl_rec.cli.search import add as add_search
+from automl_rec.cli.train import add as add_train
 from automl_rec.errors import AutomlRecError
 
-COMMANDS = (search, check, plugins, front, export, train, recommend, dashboard, data)
+COMMANDS = (
+    add_search,
+    add_check,
+    add_plugins,
+    add_front,
+    add_export,
+    add_train,
+    add_recommend,
+    add_dashboard,
+    add_data,
+)
 INTERRUPTED = 130
 
 
@@ -48,6 +56,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"automl-rec {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add(commands)
+    for add in COMMANDS:
+        add(commands)
     return parser

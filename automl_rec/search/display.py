@@ -5,10 +5,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from automl_rec.objectives.amount import amount
-from automl_rec.objectives.objective import Objective
 from automl_rec.search.events import (
     Listener,
     StudyEnded,
@@ -19,7 +17,11 @@ from automl_rec.search.events import (
     TrialRequeued,
     TrialStarted,
 )
+from automl_rec.search.wording import begun, cells, state_of
 from automl_rec.storage.records import TrialRecord
+
+if TYPE_CHECKING:
+    from automl_rec.objectives.objective import Objective
 
 
 @contextmanager
@@ -106,37 +108,6 @@ def plain(event: StudyEvent) -> dict[str, Any]:
             return asdict(event) | {"objectives": [o.name for o in event.objectives]}
         case _:
             return asdict(event)
-
-
-def begun(event: StudyStarted) -> str:
-    """How a search begins, in one sentence."""
-    verb = "goes on after" if event.finished else "begins:"
-    done = f" {event.finished} trials:" if event.finished else ""
-    limits = [f"{event.trials} trials"] if event.trials is not None else []
-    limits += [f"{event.seconds:.0f} s left"] if event.seconds is not None else []
-    budget = " and ".join(limits) or "no limit"
-    workers = f"{event.workers} worker{'s' if event.workers > 1 else ''}"
-    return f"Study {event.name} {verb}{done} {budget}, {workers}, results in {event.folder}."
-
-
-def cells(trial: TrialRecord, objectives: Sequence[Objective]) -> list[str]:
-    """A trial's measurements as text, one an objective, with the standard error where known."""
-    return [_cell(trial, objective) for objective in objectives]
-
-
-def state_of(trial: TrialRecord) -> str:
-    """A word for what became of a trial."""
-    if trial.state == "pruned":
-        return "stopped" if trial.worker else "refused"
-    return {"complete": "done", "failed": "failed"}[trial.state]
-
-
-def _cell(trial: TrialRecord, objective: Objective) -> str:
-    found = trial.measurements.get(objective.name)
-    if found is None:
-        return "-"
-    error = "" if objective.unit or not found.standard_error else f" ±{found.standard_error:.4f}"
-    return amount(found.value, objective.unit) + error
 
 
 def _plain_trial(trial: TrialRecord) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from automl_rec.objectives.objective import Objective
-from automl_rec.search.display import begun, cells
 from automl_rec.search.events import (
     StudyEnded,
     StudyEvent,
@@ -22,6 +21,7 @@ from automl_rec.search.events import (
     TrialRequeued,
     TrialStarted,
 )
+from automl_rec.search.wording import begun, cells
 
 if TYPE_CHECKING:
     from automl_rec.storage.records import TrialRecord

@@ -1,53 +1,58 @@
-"""Which trial of a study a word means: ``knee``, ``best``, ``max-bytes=1MB``, or a number."""
+"""Which trial of a front a word means: ``knee``, ``best``, ``max-bytes=1MB``, or a number."""
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from automl_rec.errors import SpaceError, StorageError
+from automl_rec.errors import SpaceError
+from automl_rec.objectives.objective import Objective
 from automl_rec.space.units import parse_bytes, parse_seconds
 
-if TYPE_CHECKING:
-    from automl_rec.objectives.objective import Objective
-    from automl_rec.search.study import Study
-    from automl_rec.storage.records import TrialRecord
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """What was asked for.
+
+    Attributes:
+        kind: ``"under"`` is the best trial that keeps a bound.
+        number: of the trial.
+        objective: whose bound.
+        bound: the worst value allowed.
+    """
+
+    kind: Literal["knee", "best", "trial", "under"]
+    number: int = 0
+    objective: str = ""
+    bound: float = 0.0
 
 
-def picked(study: "Study", pick: str) -> "TrialRecord":
-    """The trial of a study that a word names; see `Study.picked`."""
-    if pick.isdecimal():
-        return _completed(study, study.trial(int(pick)))
-    if pick == "best":
-        front = study.front()
-        return _required(study, front[0] if front else None, pick)
-    if pick == "knee":
-        return _required(study, study.knee(), pick)
-    name, _, bound = pick.removeprefix("max-").partition("=")
-    costs = {o.name: o for o in study.objectives if o.direction == "minimize"}
-    if not pick.startswith("max-") or not bound or name not in costs:
+def parse_pick(text: str, objectives: Sequence[Objective]) -> Pick:
+    """The pick that a word names.
+
+    Args:
+        text: ``"knee"``, ``"best"``, ``"max-COST=VALUE"`` of an objective to be minimised, or a
+            trial's number.
+        objectives: of the study.
+
+    Raises:
+        SpaceError: the word names nothing.
+    """
+    if text.isdecimal():
+        return Pick("trial", number=int(text))
+    if text == "knee":
+        return Pick("knee")
+    if text == "best":
+        return Pick("best")
+    name, _, bound = text.removeprefix("max-").partition("=")
+    costs = {o.name: o for o in objectives if o.direction == "minimize"}
+    if not text.startswith("max-") or not bound or name not in costs:
         words = ["knee", "best", *(f"max-{cost}=VALUE" for cost in costs), "a trial's number"]
-        raise SpaceError(f"A pick must be one of {', '.join(words)}, got {pick!r}. Choose one.")
-    return _required(study, study.best_under(name, _amount(costs[name], bound)), pick)
+        raise SpaceError(f"A pick must be one of {', '.join(words)}, got {text!r}. Choose one.")
+    return Pick("under", objective=name, bound=_amount(costs[name], bound))
 
 
-def _completed(study: "Study", trial: "TrialRecord") -> "TrialRecord":
-    if trial.state != "complete":
-        raise StorageError(
-            f"The trial {trial.number} of the study {study.name!r} must be complete to be "
-            f"exported, but was {trial.state}. Choose one that automl-rec front lists."
-        )
-    return trial
-
-
-def _required(study: "Study", trial: "TrialRecord | None", pick: str) -> "TrialRecord":
-    if trial is None:
-        raise StorageError(
-            f"The study {study.name!r} has no trial that is {pick}. "
-            f"See automl-rec front {study.name}, or search longer."
-        )
-    return trial
-
-
-def _amount(objective: "Objective", text: str) -> float:
+def _amount(objective: Objective, text: str) -> float:
     parse = {"B": parse_bytes, "s": parse_seconds}.get(objective.unit, float)
     for reader in (parse, float):
         with contextlib.suppress(ValueError):

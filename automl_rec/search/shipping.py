@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +23,6 @@ from automl_rec.space.configuration import Configuration
 from automl_rec.space.data_section import written_data
 from automl_rec.space.space import Space
 from automl_rec.storage.records import Manifest, TrialRecord
-
-if TYPE_CHECKING:
-    from automl_rec.search.study import Study
 
 Measured = Mapping[str, Measurement]
 
@@ -46,7 +43,8 @@ class Shipped:
 
 
 def ship(
-    study: "Study",
+    manifest: Manifest,
+    home: Path,
     trial: TrialRecord,
     folder: Path,
     *,
@@ -56,7 +54,8 @@ def ship(
     """Exports a trial: its stored model, or where that is gone the same training once more.
 
     Args:
-        study: the trial's.
+        manifest: of the study.
+        home: the study's folder.
         trial: one that was completed.
         folder: to write.
         registry: the installed components; discovered if None.
@@ -67,19 +66,19 @@ def ship(
         ExportError: the artefact cannot be written.
     """
     registry = registry or Registry.discover()
-    one = one_configuration(study.manifest, trial.configuration)
+    one = one_configuration(manifest, trial.configuration)
     text = export.space_text(one)
-    space = check(text, study.folder / export.CONFIGURATION, registry)
+    space = check(text, home / export.CONFIGURATION, registry)
     data = prepare(space.data)
-    if data.digest != study.manifest.data_digest:
+    if data.digest != manifest.data_digest:
         raise StudyMismatchError(
-            f"The data of the study {study.name!r} have changed since it was made "
-            f"({study.manifest.data_digest[:12]} became {data.digest[:12]}). "
+            f"The data of the study {manifest.name!r} have changed since it was made "
+            f"({manifest.data_digest[:12]} became {data.digest[:12]}). "
             f"Put the former files back, or search again."
         )
-    bench = _Bench(data, study.objectives, registry, one, confirm)
+    bench = _Bench(data, manifest.objectives, registry, one, confirm)
     configuration = Configuration.from_dict(trial.configuration)
-    path = study.folder / "artefacts" / trial.digest / export.MODEL
+    path = home / "artefacts" / trial.digest / export.MODEL
     if not path.is_file():
         return bench.train(folder, configuration, trial.seed)
     facts = {"trial": trial.number, "seed": trial.seed, "train_seconds": trial.train_seconds}

@@ -1,7 +1,7 @@
 """Studies: run or continue one, and read what came of it."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -15,7 +15,7 @@ from automl_rec.registry import Registry
 from automl_rec.search.baselines import references
 from automl_rec.search.events import Listener
 from automl_rec.search.local import LocalEngine, default_workers
-from automl_rec.search.pick import picked
+from automl_rec.search.pick import parse_pick
 from automl_rec.search.pricing import Pricing
 from automl_rec.search.session import Session, check_seed, manifest_of
 from automl_rec.search.summary import commonest_reason, sentences
@@ -144,7 +144,21 @@ class Study:
             StorageError: there is no such trial, or nothing was finished.
             SpaceError: the word names nothing.
         """
-        return picked(self, pick)
+        wanted = parse_pick(pick, self.objectives)
+        if wanted.kind == "trial":
+            return self._completed(wanted.number)
+        if wanted.kind == "knee":
+            found = self.knee()
+        elif wanted.kind == "best":
+            found = next(iter(self.front()), None)
+        else:
+            found = self.best_under(wanted.objective, wanted.bound)
+        if found is None:
+            raise StorageError(
+                f"The study {self.name!r} has no trial that is {pick}. "
+                f"See automl-rec front {self.name}, or search longer."
+            )
+        return found
 
     def export(self, folder: Path | str, *, pick: str = "knee", confirm: int = 0) -> "Shipped":
         """Exports a trial of the front, measured on test now.
@@ -162,7 +176,17 @@ class Study:
         # Imported here: whoever only reads a study is spared torch.
         from automl_rec.search.shipping import ship
 
-        return ship(self, self.picked(pick), Path(folder), confirm=confirm)
+        trial = self.picked(pick)
+        return ship(self.manifest, self.folder, trial, Path(folder), confirm=confirm)
+
+    def _completed(self, number: int) -> TrialRecord:
+        trial = self.trial(number)
+        if trial.state != "complete":
+            raise StorageError(
+                f"The trial {number} of the study {self.name!r} must be complete to be exported, "
+                f"but was {trial.state}. Choose one that automl-rec front {self.name} lists."
+            )
+        return trial
 
     def curves(self) -> dict[int, tuple[CurvePoint, ...]]:
         """Number of a trial -> its validations.
@@ -248,7 +272,7 @@ def run(
         )
         session.run()
     study = Study.open(folder, storage=url, out=out)
-    _require_success(study)
+    _require_success(study, references(registry))
     return study
 
 
@@ -289,8 +313,14 @@ def _price(data: Prepared, registry: Registry) -> "Callable[[Configuration], Pri
     return lambda configuration: price(configuration, data.catalog, registry)
 
 
-def _require_success(study: Study) -> None:
-    ran = [trial for trial in study.trials if trial.worker is not None]
+def _require_success(study: Study, references: Collection[str]) -> None:
+    """Raises where nothing but the reference models (popularity) could be trained.
+
+    Raises:
+        StudyFailedError: see above.
+    """
+    models = [(trial, next(iter(trial.configuration["model"]))) for trial in study.trials]
+    ran = [trial for trial, model in models if trial.worker and model not in references]
     if ran and all(trial.state == "failed" for trial in ran):
         raise StudyFailedError(
             f"Every one of {len(ran)} trials failed, most of them with: "
