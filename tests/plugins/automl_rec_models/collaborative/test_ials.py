@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from torch import Tensor
 
-from automl_rec.plugin import Catalog, Layers, Requests
+from automl_rec.plugin import Catalog, Field, Layers, PlainTable, Requests, Table
 from automl_rec.testing.planted import Planted
 from automl_rec_models.collaborative.ials import Ials, solve_rows
 from automl_rec_models.collaborative.popularity import Popularity
@@ -21,6 +22,20 @@ PLAIN: dict[str, Any] = {
     "frequency_exponent": 1.0,
     "iterations": 4,
 }
+
+
+class QuarterTable(PlainTable):
+    """Stores every value as the nearest quarter."""
+
+    def assign(self, rows: Tensor) -> None:
+        super().assign((rows * 4).round() / 4)
+
+
+class Quarters:
+    """Makes coarse tables of items, plain ones of users."""
+
+    def table(self, field: Field, generator: torch.Generator) -> Table:
+        return (QuarterTable if field.name == "item" else PlainTable)(field, generator)
 
 
 def row_by_row(x: Array, fixed: Array, penalties: Array, unobserved: float) -> Array:
@@ -90,6 +105,16 @@ def test_the_objective_falls_with_every_iteration(
         for n in range(1, 8)
     ]
     assert all(later < earlier for earlier, later in pairwise(values))
+
+
+def test_users_answer_to_the_item_table_as_it_is_stored(catalog: Catalog) -> None:
+    x = catalog.matrix.toarray().astype(np.float64)
+    model = Ials(catalog, Layers(catalog, torch.Generator(), Quarters()), **PLAIN)
+    model.fit(catalog, torch.Generator().manual_seed(1))
+    users, items = (table.rows().detach().double().numpy() for table in (model.user, model.item))
+    assert set(np.unique(items * 4 % 1)) == {0.0}
+    expected = row_by_row(x, items, 0.02 * masses_of(x, 0.2)[0], 0.2)
+    np.testing.assert_allclose(users, expected, atol=1e-5)
 
 
 def test_rows_without_interactions_are_zero(fit: Fit, catalog: Catalog) -> None:
