@@ -1,0 +1,85 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from automl_rec.plugin import Either, Interval, Leaf, Precision, Product, dense_form
+from automl_rec.plugin.form import (
+    bitmap_bytes,
+    cheapest_layout,
+    csr_bytes,
+    dense_bytes,
+    layout_bytes,
+)
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+sizes = st.tuples(st.integers(1, 60), st.integers(1, 400), st.floats(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "entries", "precision", "dense", "csr", "bitmap"),
+    [
+        # csr: values + columns (1 byte up to 256) + 11 pointers of 1 or 2 bytes
+        (10, 256, 100, "fp32", 10240, 400 + 100 + 11, 400 + 320),
+        (10, 257, 100, "fp32", 10280, 400 + 200 + 11, 400 + 322),
+        (10, 256, 256, "fp16", 5120, 512 + 256 + 22, 512 + 320),
+        # int8 adds a step of 4 bytes a row
+        (10, 256, 255, "int8", 2560 + 40, 255 + 255 + 11 + 40, 255 + 320 + 40),
+    ],
+)
+def test_bytes_of_each_layout_by_hand(
+    rows: int, columns: int, entries: int, precision: Precision, dense: int, csr: int, bitmap: int
+) -> None:
+    assert dense_bytes(rows, columns, precision) == dense
+    assert csr_bytes(rows, columns, entries, precision) == csr
+    assert bitmap_bytes(rows, columns, entries, precision) == bitmap
+    assert layout_bytes(rows, columns, entries, precision) == min(dense, csr, bitmap)
+
+
+def test_dense_wins_ties() -> None:
+    # Nothing kept of one place: one byte dense, one byte of bits, each with a step of 4 bytes.
+    assert dense_bytes(1, 1, "int8") == bitmap_bytes(1, 1, 0, "int8") == 5
+    assert cheapest_layout(1, 1, 0, "int8") == "dense"
+
+
+@given(sizes, st.sampled_from(PRECISIONS))
+def test_bytes_never_fall_with_entries(size: tuple[int, int, float], kind: Precision) -> None:
+    rows, columns, density = size
+    entries = round(density * rows * columns)
+    fewer = max(entries - 1, 0)
+    assert layout_bytes(rows, columns, fewer, kind) <= layout_bytes(rows, columns, entries, kind)
+
+
+def test_a_dense_layout_multiplies_its_zeros() -> None:
+    leaf = dense_form(4, 5).kept(Interval(19, 19))
+    assert leaf.bytes == Interval(79, 79)  # a bitmap: 76 + 3
+    assert leaf.product_operations == Interval(19, 19)
+    whole = dense_form(1, 5).kept(Interval(5, 5))
+    assert whole.product_operations == Interval(5, 5)
+    nearly = Leaf(Interval(4, 4), Interval(2, 2), Interval(7, 7), "int8")
+    assert cheapest_layout(4, 2, 7, "int8") == "dense"
+    assert nearly.product_operations == Interval(8, 8)
+
+
+def test_a_product_adds_its_factors() -> None:
+    product = Product(dense_form(100, 3), dense_form(50, 3))
+    assert product.bytes == Interval(1800, 1800)
+    assert product.product_operations == Interval(450, 450)
+    assert product.row_operations == Interval(150, 150)
+    assert [leaf.rows.low for leaf in product.leaves()] == [100, 50]
+
+
+def test_one_of_two_forms_costs_between_the_two() -> None:
+    dense = dense_form(100, 50)
+    product = Product(dense_form(100, 3), dense_form(50, 3))
+    either = Either(dense, product)
+    assert either.bytes == Interval(1800, 20000)
+    assert either.product_operations == Interval(450, 5000)
+    assert either.row_operations == Interval(0, 150)
+    halved = either.map_leaves(lambda leaf: leaf.kept(leaf.entries.times(0.5)))
+    assert halved.product_operations == Interval(225, 2500)
+
+
+def test_intervals_add_scale_and_join() -> None:
+    assert Interval(1, 2) + Interval(3, 5) == Interval(4, 7)
+    assert Interval(1, 2).times(3) == Interval(3, 6)
+    assert Interval(1, 2).hull(Interval(0, 1)) == Interval(0, 2)

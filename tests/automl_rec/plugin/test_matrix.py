@@ -1,0 +1,183 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from automl_rec.plugin import (
+    CsrMatrix,
+    DenseMatrix,
+    LowRankMatrix,
+    Matrix,
+    Precision,
+    TrainableMatrix,
+    keep,
+    map_leaves,
+    quantise,
+)
+from automl_rec.plugin.matrix import blank, describe, from_scipy, store
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+
+
+@st.composite
+def pruned(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
+    """Values (N, D) and which of them are kept; some kept ones are 0."""
+    rows, columns = draw(st.integers(1, 12)), draw(st.integers(1, 12))
+    seed, density = draw(st.integers(0, 10**6)), draw(st.floats(0, 1))
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(rows, columns, generator=generator)
+    values[torch.rand(rows, columns, generator=generator) < 0.1] = 0.0
+    return values, torch.rand(rows, columns, generator=generator) < density
+
+
+def stored_bytes(matrix: Matrix) -> int:
+    return sum(tensor.nbytes for tensor in matrix.state_dict().values())
+
+
+def assert_acts_as(matrix: Matrix, dense: Tensor, atol: float = 1e-5) -> None:
+    """Every way of reading the matrix agrees with dense arithmetic."""
+    rows, columns = dense.shape
+    generator = torch.Generator().manual_seed(0)
+    assert (matrix.rows, matrix.columns) == (rows, columns)
+    assert torch.allclose(matrix.dense(), dense, atol=atol)
+    for shape in ((4,), (2, 3), (0,)):
+        ids = torch.randint(rows, shape, generator=generator)
+        assert torch.allclose(matrix.gather(ids), dense[ids], atol=atol)
+        x = torch.randn(*shape, columns, generator=generator)
+        assert torch.allclose(matrix.multiply(x), x @ dense.T, atol=10 * atol)
+    ids = torch.randint(rows, (7,), generator=generator)
+    indptr = torch.tensor([0, 3, 3, 7])  # the second bag is empty
+    bags = torch.stack([dense[ids[:3]].sum(0), torch.zeros(columns), dense[ids[3:]].sum(0)])
+    assert torch.allclose(matrix.bag(indptr, ids), bags, atol=10 * atol)
+
+
+@given(pruned(), st.sampled_from(PRECISIONS))
+def test_every_layout_agrees_with_dense_arithmetic_and_its_form(
+    case: tuple[Tensor, Tensor], precision: Precision
+) -> None:
+    values, kept = case
+    matrix = quantise(keep(values, kept), precision)
+    assert_acts_as(matrix, matrix.dense())
+    assert matrix.form().bytes.low == matrix.form().bytes.high == stored_bytes(matrix)
+
+
+@given(pruned())
+def test_keeping_keeps_values_and_nothing_else(case: tuple[Tensor, Tensor]) -> None:
+    values, kept = case
+    matrix = keep(values, kept)
+    assert torch.equal(matrix.dense(), torch.where(kept, values, 0.0))
+    if not isinstance(matrix, DenseMatrix):
+        assert matrix.form().leaves()[0].entries.low == kept.sum(), "kept zeros stay stored"
+
+
+@given(pruned())
+def test_int8_errs_by_half_a_step_at_most(case: tuple[Tensor, Tensor]) -> None:
+    values, kept = case
+    matrix = keep(values, kept)
+    step = matrix.dense().abs().amax(1, keepdim=True) / 127
+    error = (quantise(matrix, "int8").dense() - matrix.dense()).abs()
+    assert (error <= step / 2 * (1 + 1e-4)).all()
+
+
+@given(pruned(), st.sampled_from(PRECISIONS))
+def test_a_description_makes_a_matrix_that_takes_the_tensors(
+    case: tuple[Tensor, Tensor], precision: Precision
+) -> None:
+    matrix = quantise(keep(*case), precision)
+    again = blank(describe(matrix))
+    again.load_state_dict(matrix.state_dict(), assign=True)
+    assert torch.equal(again.dense(), matrix.dense())
+    assert again.form() == matrix.form()
+
+
+def test_a_sparse_matrix_moves_to_what_is_cheapest_at_its_new_precision() -> None:
+    values = torch.arange(1.0, 321.0).reshape(10, 32)
+    kept = torch.zeros(10, 32, dtype=torch.bool)
+    kept[:, :30] = True
+    assert type(keep(values, kept)).__name__ == "BitmapMatrix"
+    assert isinstance(quantise(keep(values, kept), "int8"), DenseMatrix)
+
+
+def test_a_row_of_zeros_survives_int8() -> None:
+    values = torch.tensor([[0.0, 0.0], [1.0, -2.0]])
+    matrix = quantise(DenseMatrix(values), "int8")
+    assert torch.allclose(matrix.dense(), values, atol=1 / 127)
+    assert matrix.dense()[0].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("zero_diagonal", [False, True])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_product_of_factors_agrees_with_dense_arithmetic(
+    *, zero_diagonal: bool, precision: Precision
+) -> None:
+    generator = torch.Generator().manual_seed(2)
+    left, right = torch.randn(9, 3, generator=generator), torch.randn(9, 3, generator=generator)
+    factors = [quantise(DenseMatrix(factor), precision) for factor in (left, right)]
+    dense = factors[0].dense() @ factors[1].dense().T
+    if zero_diagonal:
+        dense = dense.fill_diagonal_(0.0)
+    matrix = LowRankMatrix(factors[0], factors[1], zero_diagonal=zero_diagonal)
+    assert_acts_as(matrix, dense)
+    assert matrix.rank == 3
+    assert matrix.form().bytes.low == stored_bytes(matrix)
+    again = blank(describe(matrix))
+    again.load_state_dict(matrix.state_dict(), assign=True)
+    assert torch.equal(again.dense(), matrix.dense())
+
+
+def test_pruned_factors_stay_a_product() -> None:
+    generator = torch.Generator().manual_seed(3)
+    product = LowRankMatrix(
+        DenseMatrix(torch.randn(20, 4, generator=generator)),
+        DenseMatrix(torch.randn(10, 4, generator=generator)),
+    )
+
+    def halved(leaf: Matrix) -> Matrix:
+        return keep(leaf.dense(), leaf.dense() > 0)
+
+    matrix = map_leaves(product, halved)
+    assert isinstance(matrix, LowRankMatrix)
+    expected = product.left.dense().clamp(min=0) @ product.right.dense().clamp(min=0).T
+    assert_acts_as(matrix, expected)
+
+
+def test_a_mask_acts_on_every_reading_and_stops_gradients() -> None:
+    matrix = TrainableMatrix(5, 3)
+    with torch.no_grad():
+        matrix.weight.copy_(torch.arange(15.0).reshape(5, 3))
+    matrix.mask = (torch.arange(15).reshape(5, 3) % 2).float()
+    dense = torch.arange(15.0).reshape(5, 3) * matrix.mask
+    assert_acts_as(matrix, dense)
+    (matrix.multiply(torch.ones(3)).sum() + matrix.gather(torch.tensor([0, 4])).sum()).backward()
+    gradient = matrix.weight.grad
+    assert gradient is not None
+    assert torch.equal(gradient != 0, matrix.mask != 0)
+    assert torch.equal(store(matrix).dense(), dense)
+
+
+def test_a_stored_matrix_no_longer_follows_the_parameter() -> None:
+    matrix = TrainableMatrix(2, 2)
+    with torch.no_grad():
+        matrix.weight.fill_(1.0)
+        stored = store(matrix)
+        matrix.weight.fill_(2.0)
+    assert torch.equal(stored.dense(), torch.ones(2, 2))
+
+
+def test_a_scipy_matrix_drops_explicit_zeros_and_sorts_its_columns() -> None:
+    data, columns, indptr = np.array([2.0, 0.0, 1.0]), np.array([300, 5, 7]), np.array([0, 3, 3])
+    source = sp.csr_matrix((data, columns, indptr), (2, 400))
+    matrix = from_scipy(source)
+    assert isinstance(matrix, CsrMatrix)
+    assert matrix.indices.tolist() == [7, 300]
+    assert matrix.indices.dtype == torch.uint16
+    assert matrix.indptr.dtype == torch.uint8
+    assert source.nnz == 3, "the source is left alone"
+
+
+def test_a_description_without_a_known_layout_is_refused() -> None:
+    with pytest.raises(KeyError, match="spiral"):
+        blank({"layout": "spiral", "rows": 1, "columns": 1, "entries": 1, "precision": "fp32"})
