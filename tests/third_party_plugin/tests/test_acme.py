@@ -17,6 +17,7 @@ from automl_rec.plugin import (
     Requests,
     Use,
     Weight,
+    dense_form,
 )
 from automl_rec.testing import ModelTests, SparsityTests
 
@@ -85,14 +86,10 @@ def test_a_sparse_weight_stays_within_its_price(columns: int, entries: int) -> N
         values = generator.normal(size=(5, columns)) * generator.integers(0, 2, (5, columns))
         present = int(np.count_nonzero(values))
         weight = Weight("similar", 5, columns, "item-item", Use(), limit=present)
-        form = weight.price().kept(_exactly(present))
+        form = dense_form(5, columns).kept(Interval(present, present))
         weight.matrix = DenseMatrix(torch.from_numpy(values.astype(np.float32)))
         BestOfRow(entries).compress({"similar": weight})
         left = int(weight.matrix.dense().count_nonzero())
-        low, high = BestOfRow(entries).price({"similar": form})["similar"].entries
-        assert low <= left <= high
+        (priced,) = BestOfRow(entries).price({"similar": form})["similar"].leaves()
+        assert priced.entries.low <= left <= priced.entries.high
         assert left == np.minimum(np.count_nonzero(values, axis=1), entries).sum()
-
-
-def _exactly(number: int) -> Interval:
-    return Interval(number, number)
