@@ -1,0 +1,300 @@
+"""Whole searches: real workers, a real database, planted data."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import psutil
+import pytest
+
+from automl_rec import export
+from automl_rec.errors import StorageError, StudyFailedError, StudyMismatchError
+from automl_rec.search.events import StudyEnded, StudyEvent, StudyStarted
+from automl_rec.search.study import Study, run
+from automl_rec.storage.records import TrialRecord
+from automl_rec.testing.planted import planted_interactions
+
+pytestmark = pytest.mark.slow
+
+SpaceFile = Callable[[str], Path]
+HEAD = """
+data: {path: events.csv, split: {kind: random, validation: 0.2, test: 0.2}}
+"""
+PLAIN = HEAD + "objectives: {ndcg@10: maximize, bytes: minimize}\n"
+
+
+@pytest.fixture
+def space_file(tmp_path: Path) -> SpaceFile:
+    """Writes a space beside a CSV of planted interactions."""
+    planted = planted_interactions(0, users=60, items=40, blocks=4, events=15, heldout=3)
+    parts = (planted.catalog.histories, planted.heldout)
+    users = np.concatenate([part.users() for part in parts])
+    items = np.concatenate([part.items for part in parts])
+    pl.DataFrame({"user": users, "item": items}).write_csv(tmp_path / "events.csv")
+
+    def write(text: str) -> Path:
+        path = tmp_path / "planted.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def models(trials: tuple[TrialRecord, ...]) -> list[str]:
+    return [next(iter(trial.configuration["model"])) for trial in trials]
+
+
+def identities(trials: tuple[TrialRecord, ...]) -> list[tuple[object, ...]]:
+    """All of a trial that never changes; its artefact goes when it leaves the front."""
+    return [(t.number, t.uuid, t.digest, t.state, t.measurements, t.finished) for t in trials]
+
+
+def test_a_search_records_its_trials_and_keeps_the_artefacts_of_the_front(
+    space_file: SpaceFile, tmp_path: Path
+) -> None:
+    space = space_file(
+        PLAIN
+        + "budget: {trials: 9}\nmodel: {ease: null, bpr-mf: {epochs: 3, width: {int: [8, 16]}}}\n"
+        + "sparsity: [none, magnitude: {mode: one-shot}]\n"
+    )
+    heard: list[StudyEvent] = []
+    study = run(space, out=tmp_path / "runs", listeners=[heard.append], seed=3)
+    assert [trial.number for trial in study.trials] == list(range(len(study.trials)))
+    ran = [trial for trial in study.trials if trial.worker]
+    assert len(ran) == 9
+    assert {"popularity", "ease", "bpr-mf"} >= set(models(tuple(ran)))
+    baselines = [trial for trial in study.trials if trial.origin == "baseline"]
+    assert models(tuple(baselines)).count("ease") == 2
+    assert "popularity" in models(tuple(baselines))
+    front = study.front()
+    assert front[0].measurements["ndcg@10"].value == max(
+        trial.measurements["ndcg@10"].value for trial in ran if trial.state == "complete"
+    )
+    kept = {path.name for path in (tmp_path / "runs/planted/artefacts").iterdir()}
+    assert kept == {trial.digest for trial in front}
+    for trial in study.trials:
+        assert (trial.artefact is not None) == (trial in front)
+    stored = export.read_model(Path(front[0].artefact.path))  # type: ignore[union-attr]
+    assert stored.configuration.as_dict() == front[0].configuration
+    assert export.sha256(Path(front[0].artefact.path)) == front[0].artefact.sha256  # type: ignore[union-attr]
+    assert study.curves()
+    volumes = [volume for _, volume in study.hypervolumes()]
+    assert volumes == sorted(volumes)
+    assert isinstance(heard[0], StudyStarted)
+    assert isinstance(heard[-1], StudyEnded)
+    assert heard[-1].why == "trials"
+    assert heard[-1].hypervolume == pytest.approx(volumes[-1])
+
+    again = run(space, out=tmp_path / "runs")
+    assert again.trials == study.trials
+    more = run(space, out=tmp_path / "runs", trials=11)
+    assert identities(more.trials[: len(study.trials)]) == identities(study.trials)
+    assert len([trial for trial in more.trials if trial.worker]) == 11
+    assert len({trial.digest for trial in more.trials}) == len(more.trials)
+    with pytest.raises(StudyMismatchError, match="--seed"):
+        run(space, out=tmp_path / "runs", seed=4)
+    space_file(space.read_text().replace("epochs: 3", "epochs: 4"))
+    with pytest.raises(StudyMismatchError, match="space"):
+        run(space, out=tmp_path / "runs")
+
+
+@pytest.mark.usefixtures("unruly")
+def test_failures_are_recorded_with_their_reason_and_the_study_goes_on(
+    space_file: SpaceFile, tmp_path: Path
+) -> None:
+    space = space_file(PLAIN + "model: {unruly: {level: 0}}\nsearch: {workers: 1}\n")
+    text = space.read_text()
+    behaviours = "[fine, raise, die, die-once, print, nan]"
+    space.write_text(text.replace("level: 0", f"level: 0, behaviour: {behaviours}"))
+    heard: list[StudyEvent] = []
+    study = run(space, out=tmp_path / "runs", listeners=[heard.append])
+    found = {
+        trial.configuration["model"]["unruly"]["behaviour"]: trial
+        for trial in study.trials
+        if "unruly" in trial.configuration["model"]
+    }
+    assert {name: trial.state for name, trial in found.items()} == {
+        "fine": "complete",
+        "print": "complete",
+        "die-once": "complete",
+        "raise": "failed",
+        "die": "failed",
+        "nan": "failed",
+    }
+    assert found["raise"].reason is not None
+    assert found["raise"].reason.startswith("ValueError: no such luck (at unruly:")
+    assert "SIGKILL" in (found["die"].reason or "")
+    assert "DivergenceError" in (found["nan"].reason or "")
+    assert isinstance(heard[-1], StudyEnded)
+    assert heard[-1].why == "exhausted"
+    assert found["fine"].measurements["ndcg@10"] == found["print"].measurements["ndcg@10"]
+
+
+@pytest.mark.usefixtures("unruly")
+def test_a_study_of_which_nothing_came_names_the_commonest_reason(
+    space_file: SpaceFile, tmp_path: Path
+) -> None:
+    space = space_file(PLAIN + "model: {unruly: {behaviour: raise}}\n")
+    with pytest.raises(StudyFailedError, match="no such luck"):
+        run(space, out=tmp_path / "runs")
+    assert Study.open("planted", out=tmp_path / "runs").trials
+
+
+@pytest.mark.usefixtures("unruly")
+def test_a_trial_far_beyond_its_time_is_ended(space_file: SpaceFile, tmp_path: Path) -> None:
+    space = space_file(
+        PLAIN + "model: {unruly: {behaviour: [sleep, fine]}}\nbudget: {trial_time: 1s}\n"
+    )
+    study = run(space, out=tmp_path / "runs", workers=1)
+    states = {
+        trial.configuration["model"]["unruly"]["behaviour"]: trial
+        for trial in study.trials
+        if "unruly" in trial.configuration["model"]
+    }
+    assert states["sleep"].state == "failed"
+    assert "beyond its" in (states["sleep"].reason or "")
+    assert states["fine"].state == "complete"
+
+
+@pytest.mark.usefixtures("unruly")
+def test_the_time_budget_ends_trainings_and_they_are_measured(
+    space_file: SpaceFile, tmp_path: Path
+) -> None:
+    space = space_file(PLAIN + "model: {slow: {batch_size: 256}}\n")
+    ended: list[float] = []
+    began: list[float] = []
+
+    def listen(event: StudyEvent) -> None:
+        if isinstance(event, StudyStarted):
+            began.append(time.monotonic())
+        if isinstance(event, StudyEnded):
+            ended.append(time.monotonic())
+            assert event.why == "time"
+
+    study = run(space, out=tmp_path / "runs", seconds=15, workers=1, listeners=[listen])
+    assert ended[0] - began[0] < 15 + 8
+    last = study.trials[-1]
+    assert last.state == "complete"
+    assert last.reason == "Training ended at its time limit."
+
+
+def test_a_bound_refuses_before_anything_is_trained(space_file: SpaceFile, tmp_path: Path) -> None:
+    space = space_file(
+        HEAD + "objectives: {ndcg@10: maximize, bytes: {minimize: true, max: 500B}}\n"
+        "model: {ease: {regularization: [10, 100]}}\n"
+        "sparsity: {magnitude: {mode: one-shot, density: [0.01, 1.0]}}\n"
+    )
+    study = run(space, out=tmp_path / "runs", workers=1)
+    refused = [trial for trial in study.trials if trial.state == "pruned"]
+    assert refused
+    for trial in refused:
+        assert trial.worker is None
+        assert trial.measurements["bytes"].value > 500
+        assert trial.violations["bytes"] == trial.measurements["bytes"].value - 500
+    for trial in study.trials:
+        if trial.state == "complete":
+            assert trial.measurements["bytes"].value <= 500
+
+
+def test_a_deterministic_search_gives_the_same_trials_twice(
+    space_file: SpaceFile, tmp_path: Path
+) -> None:
+    space = space_file(
+        PLAIN + "budget: {trials: 8}\nmodel: {bpr-mf: {epochs: 2}, ease: null}\n"
+        "sparsity: [none, magnitude]\nsearch: {sampler: random}\n"
+    )
+    one, other = (
+        run(space, out=tmp_path / name, workers=2, deterministic=True) for name in ("a", "b")
+    )
+    assert [t.digest for t in one.trials] == [t.digest for t in other.trials]
+    assert [t.measurements for t in one.trials] == [t.measurements for t in other.trials]
+
+
+SCRIPT = """
+import json, sys
+from automl_rec.search.study import run
+
+def say(event):
+    print(type(event).__name__, flush=True)
+
+if __name__ == "__main__":
+    run(sys.argv[1], out=sys.argv[2], workers=2, trials=6, listeners=[say])
+"""
+
+
+def begin(space: Path, out: Path, site: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), *filter(None, sys.path)])}
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(space), str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def await_lines(process: subprocess.Popen[str], wanted: str, times: int) -> None:
+    assert process.stdout is not None
+    seen: Counter[str] = Counter()
+    for line in process.stdout:
+        seen[line.strip()] += 1
+        if seen[wanted] >= times:
+            return
+    assert process.stderr is not None
+    raise AssertionError(f"it ended after {seen}: {process.stderr.read()}")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_an_ended_search_goes_on_with_nothing_lost(
+    space_file: SpaceFile, tmp_path: Path, unruly: Path, how: signal.Signals
+) -> None:
+    space = space_file(PLAIN + "model: {slow: {batch_size: 1024, epochs: 3}}\n")
+    process = begin(space, tmp_path / "runs", unruly)
+    try:
+        await_lines(process, "TrialFinished", 2)
+        await_lines(process, "TrialReported", 1)
+        with pytest.raises(StorageError, match="is being searched by process"):
+            run(space, out=tmp_path / "runs", workers=1)
+        workers = psutil.Process(process.pid).children()
+        assert len(workers) == 2
+        process.send_signal(how)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert psutil.wait_procs(workers, timeout=20)[1] == []
+    if how == signal.SIGINT:
+        assert "KeyboardInterrupt" in errors
+    before = Study.open("planted", out=tmp_path / "runs").trials
+    assert len(before) >= 2
+    study = run(space, out=tmp_path / "runs", workers=2, trials=6)
+    assert identities(study.trials[: len(before)]) == identities(before)
+    ran = [trial for trial in study.trials if trial.worker]
+    assert len(ran) == 6
+    assert len({trial.uuid for trial in study.trials}) == len(study.trials)
+    assert len({trial.digest for trial in study.trials}) == len(study.trials)
+    assert all(trial.state == "complete" for trial in ran)
+
+
+def test_a_worker_that_is_killed_has_its_trial_run_again(
+    space_file: SpaceFile, tmp_path: Path, unruly: Path
+) -> None:
+    space = space_file(PLAIN + "model: {slow: {batch_size: 1024, epochs: 3}}\n")
+    process = begin(space, tmp_path / "runs", unruly)
+    try:
+        await_lines(process, "TrialReported", 1)
+        psutil.Process(process.pid).children()[0].kill()
+        await_lines(process, "TrialRequeued", 1)
+        output, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    assert "StudyEnded" in output
+    study = Study.open(tmp_path / "runs" / "planted")
+    assert [trial.state for trial in study.trials] == ["complete"] * 6
