@@ -52,8 +52,14 @@ def _varied(
         values = domain.values
     elif ends and isinstance(domain, Float | Integer):
         values = (domain.low, domain.high)
-    needed = {other: base[other] for other in domain.only_if}
-    return [settings_of(component, **needed, **{name: value}) for value in values]
+    needed = {other: base[other] for other in _conditions(component, name)}
+    return [settings_of(component, **(needed | {name: value})) for value in values]
+
+
+def _conditions(component: Component, name: str) -> set[str]:
+    """The hyperparameters that decide whether one acts, and those that decide whether they do."""
+    direct = set(component.hyperparameters[name].only_if)
+    return direct.union(*(_conditions(component, other) for other in direct))
 
 
 def _acts(domain: Domain, values: Settings) -> bool:

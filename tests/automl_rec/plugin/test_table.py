@@ -28,11 +28,11 @@ def test_padding_reads_zeros_and_gets_no_gradient() -> None:
 
 
 def test_score_is_the_product_with_all_rows_trained_or_stored() -> None:
-    made, x = table(), torch.randn(2, 4, 3)
+    made, x = table(), torch.arange(24.0).reshape(2, 4, 3)
     expected = x @ made.rows().T
-    assert torch.allclose(made.score(x), expected, atol=1e-6)
+    assert torch.allclose(made.score(x), expected, atol=1e-5)
     made.store.freeze()
-    assert torch.allclose(made.score(x), expected, atol=1e-6)
+    assert torch.allclose(made.score(x), expected, atol=1e-5)
 
 
 def test_rows_are_differentiable_and_respect_a_mask() -> None:
@@ -49,7 +49,7 @@ def test_rows_are_differentiable_and_respect_a_mask() -> None:
 
 
 def test_a_plain_table_stores_any_rows_exactly() -> None:
-    made, rows = table(), torch.randn(6, 3)
+    made, rows = table(), torch.arange(18.0).reshape(6, 3)
     assert made.exact
     made.assign(rows)
     assert torch.equal(made.rows(), rows)

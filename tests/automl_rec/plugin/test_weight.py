@@ -38,7 +38,7 @@ def test_on_the_meta_device_nothing_is_drawn() -> None:
 
 
 def test_assigned_values_are_those_of_the_matrix() -> None:
-    made, values = weight(), torch.randn(30, 40)
+    made, values = weight(), torch.arange(1200.0).reshape(30, 40)
     made.assign(values)
     assert torch.equal(made.matrix.dense(), values)
 

@@ -1,0 +1,109 @@
+import math
+
+import numpy as np
+import torch
+
+from automl_rec.plugin import PADDING
+from automl_rec_embeddings.id_transforms import (
+    PRIME,
+    HotRows,
+    Identity,
+    UniversalHash,
+    smallest_unsigned,
+)
+
+IDS = 2000
+COUNTS = np.random.default_rng(0).permutation(IDS)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def collisions(slots: tuple[torch.Tensor, ...]) -> float:
+    """Share of pairs of different ids that agree in every slot."""
+    codes = torch.zeros(IDS, dtype=torch.int64)
+    for own in slots:
+        codes = codes * IDS + own
+    repeated = codes.unique(return_counts=True)[1].double()
+    return float((repeated * (repeated - 1)).sum() / (IDS * (IDS - 1)))
+
+
+def test_a_hash_follows_its_formula_in_exact_arithmetic() -> None:
+    transform = UniversalHash([50, 60], generator())
+    ids = torch.tensor([0, 1, 1999, 10**9])
+    for j, size in enumerate((50, 60)):
+        a, b = transform.coefficients[j].tolist()
+        expected = [(a * x + b) % PRIME % size for x in ids.tolist()]
+        assert transform(ids)[j].tolist() == expected
+        assert 1 <= a < PRIME
+        assert 0 <= b < PRIME
+
+
+def test_pairs_collide_as_seldom_as_chance_with_one_hash_and_with_two() -> None:
+    m = 50
+    once, twice = [], []
+    for seed in range(20):
+        slots = UniversalHash([m, m], generator(seed))(torch.arange(IDS))
+        once.append(collisions(slots[:1]))
+        twice.append(collisions(slots))
+    assert np.mean(once) <= 1.1 / m
+    assert 0.7 / m**2 <= np.mean(twice) <= 1.3 / m**2
+
+
+def test_as_many_slots_are_taken_as_random_throws_would_take() -> None:
+    m, ids = 500, 1000
+    taken = [
+        len(UniversalHash([m], generator(seed))(torch.arange(ids))[0].unique())
+        for seed in range(50)
+    ]
+    # m (1 - (1 - 1/m)^n) slots; a pairwise independent hash spreads at least about as well.
+    expected = m * (1 - (1 - 1 / m) ** ids)
+    deviation = math.sqrt(m * math.exp(-2) * (1 - 3 * math.exp(-2)))
+    assert abs(np.mean(taken) - expected) < 3 * deviation
+
+
+def test_seeds_draw_different_hashes() -> None:
+    first, second = (UniversalHash([50], generator(s))(torch.arange(IDS))[0] for s in (0, 1))
+    assert not torch.equal(first, second)
+
+
+def test_hot_ids_have_slots_of_their_own_by_frequency() -> None:
+    transform = HotRows(UniversalHash([30], generator()), COUNTS, 20, in_every_store=False)
+    (slots,) = transform(torch.arange(IDS))
+    hot = np.argsort(-COUNTS)[:20]
+    assert slots[torch.from_numpy(hot)].tolist() == list(range(20))
+    cold = np.setdiff1d(np.arange(IDS), hot)
+    assert slots[torch.from_numpy(cold)].min() >= 20
+    assert slots.max() < transform.sizes[0] == 50
+    assert transform.remap.dtype == torch.uint8
+
+
+def test_hot_ids_read_the_second_store_only_where_they_must() -> None:
+    hot = torch.from_numpy(np.argsort(-COUNTS)[:20].copy())
+    for everywhere in (False, True):
+        hashed = UniversalHash([30, 30], generator())
+        transform = HotRows(hashed, COUNTS, 20, in_every_store=everywhere)
+        assert transform.sizes == (50, 50 if everywhere else 30)
+        assert transform.complete == everywhere
+        second = transform(torch.arange(IDS))[1]
+        assert second[hot].tolist() == (list(range(20)) if everywhere else [PADDING] * 20)
+        assert second.max() < transform.sizes[1]
+
+
+def test_equal_counts_prefer_the_smaller_id() -> None:
+    counts = np.array([1, 5, 5, 5])
+    transform = HotRows(UniversalHash([2], generator()), counts, 2, in_every_store=False)
+    assert transform(torch.tensor([1, 2]))[0].tolist() == [0, 1]
+    assert transform(torch.tensor([3]))[0].item() >= 2
+
+
+def test_identity_is_the_id() -> None:
+    ids = torch.tensor([3, 1])
+    assert Identity(5)(ids)[0].tolist() == [3, 1]
+    assert Identity(5).sizes == (5,)
+
+
+def test_the_smallest_type_that_holds_a_number() -> None:
+    types = [smallest_unsigned(n) for n in (0, 255, 256, 65535, 65536)]
+    assert types == [torch.uint8, torch.uint8, torch.uint16, torch.uint16, torch.uint32]

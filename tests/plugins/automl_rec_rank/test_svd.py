@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from automl_rec.plugin import DenseMatrix, LowRankMatrix, Use, Weight
+from automl_rec_rank.spectrum import Spectrum
+from automl_rec_rank.svd import Svd, most_ranks
+
+shapes = st.tuples(st.integers(1, 40), st.integers(1, 40))
+
+
+def matrix(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(rows, columns, generator=generator, dtype=torch.float64)
+
+
+@given(shapes, st.floats(0, 1), st.integers(0, 100))
+def test_the_error_of_a_rank_is_that_of_the_singular_values_left_out(
+    shape: tuple[int, int], share: float, seed: int
+) -> None:
+    whole = matrix(*shape, seed)
+    rank = max(round(share * min(shape)), 1)
+    left, right = Spectrum.of(whole).factors(rank)
+    error = (whole - left @ right.T).numpy()
+    tail = np.linalg.svd(whole.numpy(), compute_uv=False)[rank:]
+    assert np.linalg.norm(error) == pytest.approx(np.sqrt((tail**2).sum()), abs=1e-10)
+    assert np.linalg.norm(error, 2) == pytest.approx(tail[0] if len(tail) else 0.0, abs=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(30, 12), (12, 30)])
+def test_factors_are_balanced(shape: tuple[int, int]) -> None:
+    left, right = Spectrum.of(matrix(*shape)).factors(5)
+    assert left.shape == (shape[0], 5)
+    assert right.shape == (shape[1], 5)
+    singular = torch.linalg.svdvals(matrix(*shape))[:5]
+    assert torch.allclose(left.T @ left, torch.diag(singular), atol=1e-10)
+    assert torch.allclose(right.T @ right, torch.diag(singular), atol=1e-10)
+
+
+def test_singular_values_of_zero_do_no_harm() -> None:
+    left, right = Spectrum.of(torch.zeros(6, 4)).factors(2)
+    assert not (left @ right.T).any()
+    assert Spectrum.of(torch.zeros(6, 4)).rank_of(0.9) == 1
+    flat = torch.ones(6, 4)
+    left, right = Spectrum.of(flat).factors(3)
+    assert torch.allclose(left @ right.T, flat, atol=1e-6)
+
+
+def test_the_rank_of_an_energy_by_hand() -> None:
+    spectrum = Spectrum.of(torch.diag(torch.tensor([2.0, 1.0, 3.0])))  # squares 9, 4, 1 of 14
+    assert [spectrum.rank_of(e) for e in (0.3, 9 / 14, 0.7, 13 / 14, 0.95, 1.0)] == [
+        *(1, 1, 2, 2, 3, 3)
+    ]
+
+
+@given(shapes)
+def test_a_rank_pays_while_its_factors_hold_fewer_numbers(shape: tuple[int, int]) -> None:
+    rows, columns = shape
+    most = most_ranks(rows, columns)
+    assert most * (rows + columns) < rows * columns or most == 0
+    assert (most + 1) * (rows + columns) >= rows * columns
+
+
+def weight(rows: int, columns: int, *, zero_diagonal: bool = False) -> Weight:
+    made = Weight("w", rows, columns, "linear", Use(1.0), zero_diagonal=zero_diagonal)
+    made.assign(matrix(rows, columns).float())
+    made.freeze()
+    return made
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(60, 20), (20, 60), (40, 40)])
+def test_uniform_ranks_are_priced_exactly(rows: int, columns: int) -> None:
+    for ratio in (0.01, 0.1, 0.4, 0.6, 1.0):
+        made, rank = weight(rows, columns), Svd("uniform", ratio=ratio)
+        priced = rank.price({"w": made.price()})["w"]
+        rank.compress({"w": made})
+        assert made.matrix.form() == priced
+        expected = max(round(ratio * 20), 1) if min(rows, columns) == 20 else round(ratio * 40)
+        if isinstance(made.matrix, LowRankMatrix):
+            assert made.matrix.rank == max(expected, 1)
+
+
+def test_a_rank_that_does_not_pay_leaves_the_weight_bit_for_bit() -> None:
+    made, plain = weight(60, 20), weight(60, 20)
+    Svd("uniform", ratio=0.75).compress({"w": made})  # 15 * 80 = 60 * 20
+    assert isinstance(made.matrix, DenseMatrix)
+    assert torch.equal(made.matrix.dense(), plain.matrix.dense())
+    Svd("uniform", ratio=0.7).compress({"w": made})
+    assert isinstance(made.matrix, LowRankMatrix)
+
+
+@pytest.mark.parametrize("energy", [0.3, 0.8, 0.95, 0.999])
+def test_an_energy_is_held_within_its_price_or_the_weight_stays_whole(energy: float) -> None:
+    made, rank = weight(60, 20), Svd("energy", energy=energy)
+    whole = made.matrix.dense()
+    bounds = rank.price({"w": made.price()})["w"]
+    rank.compress({"w": made})
+    form = made.matrix.form()
+    assert bounds.bytes.low <= form.bytes.low <= bounds.bytes.high
+    operations, bound = form.product_operations, bounds.product_operations
+    assert bound.low <= operations.low <= bound.high
+    error = (made.matrix.dense() - whole).square().sum() / whole.square().sum()
+    assert error <= 1 - energy + 1e-6
+    assert isinstance(made.matrix, LowRankMatrix) == (energy < 0.95)
+
+
+def test_of_an_item_item_weight_the_diagonal_stays_zero() -> None:
+    made = weight(20, 20, zero_diagonal=True)
+    Svd("uniform", ratio=0.2).compress({"w": made})
+    assert isinstance(made.matrix, LowRankMatrix)
+    assert not made.matrix.dense().diagonal().any()
+    assert (made.matrix.left.dense() * made.matrix.right.dense()).sum(1).any()
+
+
+def test_a_single_row_cannot_be_factored() -> None:
+    made = weight(1, 30)
+    for rank in (Svd("uniform", ratio=1.0), Svd("energy", energy=0.3)):
+        assert rank.price({"w": made.price()})["w"] == made.matrix.form()
+        rank.compress({"w": made})
+        assert isinstance(made.matrix, DenseMatrix)
+
+
+def test_chunks_of_rows_add_up_to_the_whole() -> None:
+    tall = matrix(70_000, 4).float()
+    left, right = Spectrum.of(tall).factors(4)
+    assert torch.allclose(left @ right.T, tall, atol=1e-4)
