@@ -3,29 +3,31 @@
 from typing import Literal, TypeAlias
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from automl_rec.plugin import Layers
+from automl_rec_models.dropout import dropout
 
 Norm: TypeAlias = Literal["pre", "post", "original"]
+BANNED = -1e9
+"""Added to the logit of a key that must not be seen; its softmax is exactly 0 in float32."""
 
 
-def visible(known: Tensor) -> Tensor:
-    """Which position each position may look at: those before it that hold an item, and itself.
+def hidden(known: Tensor) -> Tensor:
+    """What to add to attention logits, so that a position sees itself and the items before it.
 
-    Itself also where it holds none, or a softmax over nothing would give NaN.
+    Itself also where it holds no item, or a softmax over nothing would give NaN.
 
     Args:
         known: (B, L) bool, whether a position holds an item.
 
     Returns:
-        (B, 1, L, L) bool, query before key.
+        (B, 1, L, L) float32, query before key: 0 where the key is seen, else `BANNED`.
     """
     length = known.shape[1]
-    earlier = torch.ones(length, length, dtype=torch.bool).tril()
-    itself = torch.eye(length, dtype=torch.bool)
-    return ((known[:, None, :] & earlier) | itself)[:, None]
+    earlier = torch.ones(length, length).tril(-1)
+    seen = known.float()[:, None, :] * earlier + torch.eye(length)  # (B, L, L)
+    return seen.sub_(1).mul_(-BANNED)[:, None]
 
 
 class Block(nn.Module):
@@ -63,6 +65,7 @@ class Block(nn.Module):
         super().__init__()
         outputs = 1.0 if last else positions
         self._heads, self._dropout, self._norm = heads, dropout, norm
+        self._scale = (width // heads) ** -0.5
         self.query = layers.linear(f"{name}.query", width, width, products=outputs)
         self.key_value = layers.linear(f"{name}.key_value", width, 2 * width, products=positions)
         self.out = layers.linear(f"{name}.out", width, width, products=outputs)
@@ -71,7 +74,7 @@ class Block(nn.Module):
         self.first_norm, self.second_norm = nn.LayerNorm(width), nn.LayerNorm(width)
 
     def forward(self, states: Tensor, mask: Tensor, *, last: bool = False) -> Tensor:
-        """Transforms states (B, L, D) under a mask (B, 1, L, L).
+        """Transforms states (B, L, D) under what is `hidden`, (B, 1, L, L).
 
         Returns:
             (B, L, D), or (B, 1, D) of the last position alone.
@@ -93,13 +96,10 @@ class Block(nn.Module):
     def _attend(self, queries: Tensor, states: Tensor, mask: Tensor) -> Tensor:
         """(B, Q, D) from queries (B, Q, D) and states (B, L, D)."""
         keys, values = self.key_value(states).chunk(2, -1)
-        mixed = F.scaled_dot_product_attention(
-            self._split(self.query(queries)),
-            self._split(keys),
-            self._split(values),
-            attn_mask=mask,
-            dropout_p=self._dropout if self.training else 0.0,
-        )
+        scaled = self._split(self.query(queries)) * self._scale
+        logits = scaled @ self._split(keys).transpose(2, 3)  # (B, heads, Q, L)
+        weights = self._drop(torch.softmax(logits + mask, -1))
+        mixed = weights @ self._split(values)  # (B, heads, Q, D / heads)
         return self._drop(self.out(mixed.transpose(1, 2).flatten(2)))
 
     def _split(self, states: Tensor) -> Tensor:
@@ -110,4 +110,4 @@ class Block(nn.Module):
         return self._drop(self.outer(self._drop(torch.relu(self.inner(states)))))
 
     def _drop(self, states: Tensor) -> Tensor:
-        return F.dropout(states, self._dropout, self.training)
+        return dropout(states, self._dropout) if self.training else states

@@ -16,8 +16,9 @@ from automl_rec.plugin import (
     Sampling,
     Sequences,
 )
+from automl_rec_models.dropout import dropout
 from automl_rec_models.inner_products import inner_products
-from automl_rec_models.sequential.attention import Block, Norm, visible
+from automl_rec_models.sequential.attention import Block, Norm, hidden
 from automl_rec_models.sequential.softmax import cross_entropy
 
 REQUESTS_AT_ONCE = 512
@@ -104,12 +105,12 @@ class SasRec(GradientModel):
         Returns:
             (B, L, D) or (B, 1, D).
         """
-        known = histories >= 0
         width = histories.shape[1]
         positions = self.position.lookup(torch.arange(self._length - width, self._length))
         states = self.item.lookup(histories) * self.item.width**0.5 + positions
-        states = F.dropout(states, self._dropout, self.training)
-        mask = visible(known)
+        if self.training:
+            states = dropout(states, self._dropout)
+        mask = hidden(histories >= 0)
         for number, block in enumerate(self.blocks, 1):
             states = block(states, mask, last=last and number == len(self.blocks))
         normalised: Tensor = self.norm(states)

@@ -32,11 +32,12 @@ class _CrossEntropy(torch.autograd.Function):
         size = max(1, CHUNK_LOGITS // len(rows))
         for start in range(0, len(states), size):
             part = slice(start, start + size)
-            logits = states[part] @ rows.T
-            places = targets[part, None]
-            total += torch.logsumexp(logits, 1).sum() - logits.gather(1, places).sum()
-            slope = torch.softmax(logits, 1)
-            slope.scatter_add_(1, places, slope.new_full(places.shape, -1.0))
+            slope, places = states[part] @ rows.T, targets[part, None]
+            slope.sub_(slope.amax(1, keepdim=True))
+            total -= slope.gather(1, places).sum()
+            sums = slope.exp_().sum(1, keepdim=True)
+            total += sums.log().sum()
+            slope.div_(sums).scatter_add_(1, places, slope.new_full(places.shape, -1.0))
             torch.mm(slope, rows, out=of_states[part])
             of_rows.addmm_(slope.T, states[part])
         ctx.save_for_backward(of_states, of_rows)
