@@ -71,7 +71,7 @@ class Table(nn.Module, ABC):
         flat = ids.reshape(-1)
         rows = self.read(flat.clamp(min=0))
         if bool((flat < 0).any()):
-            rows = rows * (flat >= 0)[:, None]
+            rows = rows * (flat >= 0).to(rows.dtype)[:, None]
         return rows.reshape(*ids.shape, self.width)
 
     def rows(self) -> Tensor:
