@@ -20,7 +20,7 @@ Answer = Callable[[Job], Finished | Failed]
 def component(
     name: str, kind: Kind = "model", domains: dict[str, Domain] | None = None, **fields: object
 ) -> Component:
-    return Component(  # type: ignore[arg-type]
+    return Component(
         kind=kind,
         name=name,
         summary="s",

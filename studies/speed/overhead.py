@@ -1,0 +1,180 @@
+"""What a trial costs beside its training: our loop against a bare Optuna loop, both on SQLite.
+
+A thousand trials of a trivial objective over ten hyperparameters, two objectives, one process. The
+bare loop asks, suggests and tells on Optuna's own RDB storage with WAL and synchronous=NORMAL. Ours
+is the real loop (proposals, price, early stopping, our tables and Optuna's) with an engine whose
+trials end at once; its price is a formula, as the objective is. Both use the same sampler. The two
+take turns in slices of a hundred trials, so that whatever else the machine does hits both.
+
+usage: python overhead.py [--trials 1000] [--sampler tpe|random]
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from sqlalchemy import event
+
+from automl_rec.builder import Price
+from automl_rec.objectives.objective import Objective
+from automl_rec.plugin import Component, Float, Interval
+from automl_rec.registry import Plugin, Registry
+from automl_rec.search.early_stopping import SafeStopping
+from automl_rec.search.engine import Event, Finished, Job, Setup, Started
+from automl_rec.search.loop import Limits, Loop, Parts
+from automl_rec.search.pricing import Pricing
+from automl_rec.search.proposals import Proposals
+from automl_rec.search.samplers import make_sampler
+from automl_rec.search.shelf import Shelf
+from automl_rec.search.suggest import place
+from automl_rec.search.suggestions import Suggestions
+from automl_rec.space.checker import check
+from automl_rec.space.configuration import Configuration
+from automl_rec.storage.owner import Owner
+from automl_rec.storage.records import Manifest
+from automl_rec.storage.repository import Repository
+
+NAMES = [f"x{number}" for number in range(10)]
+OBJECTIVES = (
+    Objective("ndcg@10", "maximize", ""),
+    Objective("bytes", "minimize", "B", priced=True),
+)
+
+
+def trivial(values: list[float]) -> tuple[float, float]:
+    """A quality that falls with distance from the middle, a size that grows with the first."""
+    quality = 1 / (1 + sum((value - 0.5) ** 2 for value in values))
+    return quality, 1000 * (1 + values[0])
+
+
+class Instant:
+    """An engine whose trials end at once."""
+
+    workers = 1
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+
+    def open(self, setup: Setup) -> None:
+        """Nothing has to be known."""
+
+    def start(self, job: Job) -> str:
+        values = list(job.configuration["model"]["trivial"].values())
+        quality, size = trivial(values)
+        measured = {"ndcg@10": (quality, 0.01), "bytes": (size, None)}
+        self._events += [Started(job, "instant"), Finished(job, "instant", measured, 0.0, None)]
+        return "instant"
+
+    def wait(self, seconds: float) -> list[Event]:
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    def answer(self, job: Job, *, proceed: bool) -> None:
+        """Nothing is reported."""
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+def ours(folder: Path, sampler: Any) -> Callable[[int], None]:
+    domains = {name: Float(0.0, 1.0, 0.5) for name in NAMES}
+    component = Component("model", "trivial", "s", "s", "a:B", domains, compressible=frozenset())
+    registry = Registry([Plugin("made-up", "acme", "1.0", components=(component,))])
+    text = "data: {source: movielens-small}\nobjectives: [ndcg@10, bytes]\nmodel: trivial\n"
+    space = check(text, Path("space.yaml"), registry)
+    repository = Repository.open(f"sqlite:///{folder}/ours.db")
+    manifest = Manifest("s", text, "s", "d", {}, OBJECTIVES, {}, {}, 0, time.time())
+    stored = repository.create_study(manifest)
+
+    def price(configuration: Configuration) -> Price:
+        values = list(configuration.model.hyperparameters.values())
+        size = trivial([float(value) for value in values])[1]
+        whole = Interval(size, size)
+        return Price(whole, whole, Interval(0, 0), whole)
+
+    parts = Parts(
+        stored,
+        Owner.current(),
+        Instant(),
+        Proposals(space, Suggestions(space, OBJECTIVES, sampler), (), {}, seed=0),
+        Pricing(price, OBJECTIVES),
+        SafeStopping(("bytes",), min_epochs=5, min_finished=5),
+        Shelf(folder / "artefacts", OBJECTIVES, ()),
+        lambda configuration: place(space, configuration),
+    )
+    done = 0
+
+    def go(trials: int) -> None:
+        nonlocal done
+        limits = Limits(done + trials, None, None)
+        Loop(parts, OBJECTIVES, "ndcg@10", limits, seed=0, ran=done).run()
+        done += trials
+
+    return go
+
+
+def bare(folder: Path, sampler: Any) -> Callable[[int], None]:
+    storage = optuna.storages.RDBStorage(
+        f"sqlite:///{folder}/bare.db", engine_kwargs={"connect_args": {"timeout": 60}}
+    )
+
+    @event.listens_for(storage.engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    storage.engine.dispose()
+    study = optuna.create_study(
+        storage=storage, sampler=sampler, directions=["maximize", "minimize"]
+    )
+
+    def go(trials: int) -> None:
+        for _ in range(trials):
+            trial = study.ask()
+            study.tell(trial, trivial([trial.suggest_float(name, 0, 1) for name in NAMES]))
+
+    return go
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--sampler", default="tpe")
+    asked = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        loops = {
+            "bare": bare(Path(folder), make_sampler(asked.sampler, 0)),
+            "ours": ours(Path(folder), make_sampler(asked.sampler, 0)),
+        }
+        seconds, processor = dict.fromkeys(loops, 0.0), dict.fromkeys(loops, 0.0)
+        for _ in range(asked.trials // 100):
+            for name, go in loops.items():
+                began, began_processor = time.perf_counter(), time.process_time()
+                go(100)
+                seconds[name] += time.perf_counter() - began
+                processor[name] += time.process_time() - began_processor
+    for name in loops:
+        print(
+            json.dumps(
+                {
+                    "loop": name,
+                    "sampler": asked.sampler,
+                    "trials": asked.trials,
+                    "ms_a_trial": round(1000 * seconds[name] / asked.trials, 2),
+                    "cpu_ms_a_trial": round(1000 * processor[name] / asked.trials, 2),
+                    "ratio": round(seconds[name] / seconds["bare"], 3),
+                }
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()
