@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import optuna
-
 from automl_rec.builder import Price, price
 from automl_rec.errors import Infeasible
 from automl_rec.objectives.objective import Objective
@@ -13,10 +11,10 @@ from automl_rec.registry import Registry
 from automl_rec.search.pricing import Pricing
 from automl_rec.search.samplers import make_sampler
 from automl_rec.search.suggest import suggest
+from automl_rec.search.suggestions import study_in_memory
 from automl_rec.space.configuration import Configuration
 from automl_rec.space.space import Space
 
-STUDY = "prices"
 Ends = tuple[float, float]
 
 
@@ -63,10 +61,7 @@ def sampled_prices(
 
 
 def _drawn(space: Space, samples: int) -> list[Configuration]:
-    storage = optuna.storages.InMemoryStorage()
-    storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], STUDY)
-    sampler = make_sampler("random", space.search.seed)
-    study = optuna.load_study(study_name=STUDY, storage=storage, sampler=sampler)
+    study = study_in_memory(["minimize"], make_sampler("random", space.search.seed))
     drawn = []
     for _ in range(samples):
         try:

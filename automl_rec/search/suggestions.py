@@ -54,7 +54,7 @@ class Suggestions:
     ) -> None:
         self._space, self._objectives = space, tuple(objectives)
         self._genetic = sampler if isinstance(sampler, NSGAIISampler) else None
-        self._study = _quiet_study([o.direction for o in self._objectives], sampler)
+        self._study = study_in_memory([o.direction for o in self._objectives], sampler)
 
     def ask(self) -> Suggestion:
         """A configuration drawn by the sampler; refused draws are told to it and drawn again.
@@ -129,7 +129,8 @@ def _axis(objective: Objective, value: float) -> float:
     return math.log(max(value, 1e-12)) if objective.direction == "minimize" else value
 
 
-def _quiet_study(directions: list[Direction], sampler: BaseSampler) -> optuna.Study:
+def study_in_memory(directions: list[Direction], sampler: BaseSampler) -> optuna.Study:
+    """An Optuna study that no database knows; Optuna says nothing of it."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
