@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from automl_rec.errors import Infeasible
@@ -344,13 +345,20 @@ class Loop:
             train_seconds=event.train_seconds if event else _seconds_of(running),
             started=row.started,
             finished=time.time(),
-            artefact=_artefact(event) if event and state == "complete" else None,
+            artefact=self._artefact(event) if event and state == "complete" else None,
         )
         self._ran += 1
         self._keep(running.proposal, trial, running.curve)
         if state == "complete":
             standing = standing_of(trial, running.curve, running.priced.high, self._quality)
             self._parts.rule.add(standing)
+
+    def _artefact(self, event: Finished) -> Artefact | None:
+        """The model written, its path from the study's folder, which may be moved."""
+        if not event.artefact:
+            return None
+        path = self._parts.shelf.relative(Path(event.artefact))
+        return Artefact(path, event.artefact_sha256, event.artefact_bytes)
 
     def _measurements(self, running: _Running, event: Finished | None) -> dict[str, Measurement]:
         """What is known: all that was measured, or the last quality and the price."""
@@ -421,12 +429,6 @@ def _again(proposal: Proposal, row: RunningTrial) -> Proposal:
         row.attempt + 1,
         row.uuid,
     )
-
-
-def _artefact(event: Finished) -> Artefact | None:
-    if not event.artefact:
-        return None
-    return Artefact(event.artefact, event.artefact_sha256, event.artefact_bytes)
 
 
 def _time_note(event: Finished) -> str | None:

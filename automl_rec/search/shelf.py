@@ -48,6 +48,10 @@ class Shelf:
         """Removes what a trial left on the disk."""
         shutil.rmtree(self._folder / digest, ignore_errors=True)
 
+    def relative(self, artefact: Path) -> str:
+        """The path of an artefact from the study's folder."""
+        return artefact.relative_to(self._folder.parent).as_posix()
+
     def _front(self, trials: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
         return pareto.front(tuple(trials), self._objectives).trials
 

@@ -81,9 +81,13 @@ def test_a_search_records_its_trials_and_keeps_the_artefacts_of_the_front(
     assert kept == {trial.digest for trial in front}
     for trial in study.trials:
         assert (trial.artefact is not None) == (trial in front)
-    stored = export.read_model(Path(front[0].artefact.path))  # type: ignore[union-attr]
+    kept_first = front[0].artefact
+    assert kept_first is not None
+    path = study.folder / kept_first.path
+    stored = export.read_model(path)
     assert stored.configuration.as_dict() == front[0].configuration
-    assert export.sha256(Path(front[0].artefact.path)) == front[0].artefact.sha256  # type: ignore[union-attr]
+    assert export.sha256(path) == kept_first.sha256
+    assert path.stat().st_size == kept_first.bytes
     assert study.curves()
     volumes = [volume for _, volume in study.hypervolumes()]
     assert volumes == sorted(volumes)
