@@ -1,10 +1,11 @@
 """What every study starts with: models so cheap that the others must be worth their price."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from automl_rec.errors import Infeasible
-from automl_rec.plugin import COMPRESSIONS, Component, Domain, Value
+from automl_rec.plugin import COMPRESSIONS, Component, Domain, Float, Integer, Value
 from automl_rec.space.configuration import Chosen, Configuration
 
 if TYPE_CHECKING:
@@ -12,11 +13,23 @@ if TYPE_CHECKING:
     from automl_rec.space.space import Space
 
 
-def baselines(space: "Space", registry: "Registry") -> list[Configuration]:
+STEPS = 5
+"""In so many steps a sparsity is driven from its defaults to the low ends of its domains."""
+
+
+def baselines(
+    space: "Space", registry: "Registry", fits: Callable[[Configuration], bool]
+) -> list[Configuration]:
     """The configurations run before any suggestion.
 
     First the baselines without hyperparameters (popularity), whether or not the space lists them;
-    then those of the space at their defaults; then these pruned by each sparsity of the space.
+    then those of the space at their defaults; then these pruned by each sparsity of the space: at
+    its defaults, or as near to them as the bounds allow.
+
+    Args:
+        space: the study's.
+        registry: the installed components.
+        fits: whether a configuration may keep the study's bounds.
     """
     flagged = {n: c for n, c in registry.components("model").items() if c.baseline}
     tuned = {n: c for n, c in flagged.items() if c.domains and n in space.components["model"]}
@@ -24,7 +37,7 @@ def baselines(space: "Space", registry: "Registry") -> list[Configuration]:
     found += [space.defaults(name) for name in tuned]
     for name, component in tuned.items():
         if "sparsity" in component.compressible:
-            found += _pruned(space, space.defaults(name), registry)
+            found += _pruned(space, space.defaults(name), registry, fits)
     return list({configuration.digest: configuration for configuration in found}.values())
 
 
@@ -45,24 +58,44 @@ def _neutral(name: str, component: Component, registry: "Registry") -> Configura
     return Configuration(Chosen(name), **chosen)
 
 
-def _pruned(space: "Space", start: Configuration, registry: "Registry") -> Iterator[Configuration]:
+def _pruned(
+    space: "Space",
+    start: Configuration,
+    registry: "Registry",
+    fits: Callable[[Configuration], bool],
+) -> Iterator[Configuration]:
     for name in space.components["sparsity"]:
         if not registry.component("sparsity", name).neutral:
             try:
-                yield _with_sparsity(space, start, name)
+                steps = [_with_sparsity(space, start, name, step) for step in range(STEPS + 1)]
             except Infeasible:
                 continue
+            yield next(filter(fits, steps), steps[0])
 
 
-def _with_sparsity(space: "Space", start: Configuration, sparsity: str) -> Configuration:
-    """The configuration with another sparsity, at the defaults of its domains."""
+def _with_sparsity(space: "Space", start: Configuration, sparsity: str, step: int) -> Configuration:
+    """The configuration with another sparsity, some steps from its defaults."""
 
     def choose(name: str, domain: Domain) -> Value:
         kind, _, rest = name.partition(".")
         if kind == "sparsity":
-            return domain.default if rest else sparsity
+            return _towards_low(domain, step / STEPS) if rest else sparsity
         chosen = start.chosen(kind)  # type: ignore[arg-type]
         assert chosen is not None
         return chosen.hyperparameters[rest.rpartition(".")[2]] if rest else chosen.name
 
     return space.resolve(choose)
+
+
+def _towards_low(domain: Domain, part: float) -> Value:
+    """What lies a part of the way from the default to the low end, on the domain's scale."""
+    if not isinstance(domain, Float | Integer) or part == 0:
+        return domain.default
+    if part == 1:
+        return domain.low
+    low, start = float(domain.low), float(domain.default)
+    if domain.log:
+        value = math.exp(math.log(start) + part * (math.log(low) - math.log(start)))
+    else:
+        value = start + part * (low - start)
+    return round(value) if isinstance(domain, Integer) else value

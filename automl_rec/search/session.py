@@ -150,10 +150,17 @@ class Session:
         known = {trial.digest: lesson_of(trial, self.objectives) for trial in past}
         for trial in past:
             suggestions.learn(Configuration.from_dict(trial.configuration), known[trial.digest])
-        starts = baselines(self.space, self.registry)
+        starts = baselines(self.space, self.registry, self._fits)
         first = [*self._interrupted(), *(Proposal(start, "baseline") for start in starts)]
         seed = derive_seed(self._seed, "draws", len(past))
         return Proposals(self.space, suggestions, first, known, seed)
+
+    def _fits(self, configuration: Configuration) -> bool:
+        """Whether a configuration can be built within the bounds, as far as prices tell."""
+        try:
+            return not self.pricing(configuration).refused
+        except AutomlRecError:
+            return False
 
     def _interrupted(self) -> Iterator[Proposal]:
         """What ran when an earlier search of the study ended; this process owns it now."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from automl_rec.registry import Registry
 from automl_rec.search.baselines import baselines, references
 from automl_rec.space.configuration import Chosen, Configuration
@@ -9,6 +11,10 @@ from automl_rec.space.space import Space
 
 SpaceOf = Callable[[str], Space]
 PLAIN = Configuration(Chosen("plain"))
+
+
+def anything(_configuration: Configuration) -> bool:
+    return True
 
 
 def closed(sparsity: Chosen) -> Configuration:
@@ -20,19 +26,19 @@ def closed(sparsity: Chosen) -> Configuration:
 def test_a_baseline_without_hyperparameters_runs_in_every_study(
     space_of: SpaceOf, made_up: Registry
 ) -> None:
-    assert baselines(space_of("model: tower"), made_up) == [PLAIN]
+    assert baselines(space_of("model: tower"), made_up, anything) == [PLAIN]
     assert references(made_up) == {"plain"}
 
 
 def test_it_is_not_run_twice_where_the_space_lists_it(space_of: SpaceOf, made_up: Registry) -> None:
-    assert baselines(space_of("model: [plain, tower]"), made_up) == [PLAIN]
+    assert baselines(space_of("model: [plain, tower]"), made_up, anything) == [PLAIN]
 
 
 def test_others_run_at_their_defaults_then_with_every_sparsity(
     space_of: SpaceOf, made_up: Registry
 ) -> None:
     space = space_of("model: [tower, closed]\nsparsity: [none, magnitude, moving]")
-    assert baselines(space, made_up) == [
+    assert baselines(space, made_up, anything) == [
         PLAIN,
         closed(Chosen("none")),
         closed(Chosen("magnitude", {"density": 0.1})),
@@ -42,7 +48,7 @@ def test_others_run_at_their_defaults_then_with_every_sparsity(
 
 def test_defaults_stay_inside_a_narrowed_space(space_of: SpaceOf, made_up: Registry) -> None:
     space = space_of("model: {closed: {ridge: {float: [500, 1000]}}}")
-    found = baselines(space, made_up)[1].model.hyperparameters["ridge"]
+    found = baselines(space, made_up, anything)[1].model.hyperparameters["ridge"]
     assert 500 <= float(found) <= 1000
 
 
@@ -50,5 +56,24 @@ def test_a_sparsity_that_the_only_rank_excludes_is_left_out(
     space_of: SpaceOf, made_up: Registry
 ) -> None:
     space = space_of("model: [closed, tower]\nrank: svd\nsparsity: [none, magnitude]")
-    names = [c.sparsity.name for c in baselines(space, made_up) if c.sparsity]
+    names = [c.sparsity.name for c in baselines(space, made_up, anything) if c.sparsity]
     assert names == ["none", "magnitude"]
+
+
+def test_a_sparsity_goes_from_its_default_towards_its_low_end_until_it_fits(
+    space_of: SpaceOf, made_up: Registry
+) -> None:
+    space = space_of("model: closed\nsparsity: [none, magnitude]")
+
+    def density(configuration: Configuration) -> float:
+        assert configuration.sparsity is not None
+        return float(configuration.sparsity.hyperparameters.get("density", 1.0))
+
+    def last(limit: float) -> float:
+        return density(baselines(space, made_up, lambda c: density(c) <= limit)[-1])
+
+    assert last(0.1) == 0.1
+    # Five steps of two decades: 0.1, 0.0398, 0.0158, 0.0063, ...
+    assert last(0.02) == pytest.approx(0.1 * 10**-0.8)
+    assert last(0.001) == pytest.approx(0.001)
+    assert last(0.0001) == 0.1
