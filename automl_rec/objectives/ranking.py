@@ -70,12 +70,16 @@ def top(scores: Tensor, requests: Requests, k: int) -> Tensor:
     owners = torch.repeat_interleave(torch.arange(len(requests)), requests.indptr.diff())
     scores[owners, requests.items] = -torch.inf
     k = min(k, scores.shape[1])
-    values, items = scores.topk(k, dim=1)
+    values, items = scores.topk(min(k + 1, scores.shape[1]), dim=1)
     if bool(values.isnan().any()):
         raise DivergenceError(
             "The model's scores must be numbers, got NaN. Lower its learning rate."
         )
-    _settle_ties(scores, values, items)
+    # One value more than asked for tells whether the last place is contested.
+    crowded = (values[:, k - 1 : k] == values[:, k:]).any(1).nonzero()[:, 0]
+    values, items = values[:, :k].contiguous(), items[:, :k].contiguous()
+    if len(crowded) > 0:
+        _settle_ties(scores, values, items, crowded)
     # Equal scores inside the list stand in order of item number.
     items, order = items.sort(dim=1)
     values, order = values.gather(1, order).sort(dim=1, descending=True, stable=True)
@@ -94,9 +98,10 @@ def lists(scorer: Scorer, known: Histories, heldout: Histories, num_items: int, 
     """
     users = np.flatnonzero(heldout.lengths)
     chunk = max(1, CHUNK_SCORES // num_items)
-    parts = [users[start : start + chunk] for start in range(0, len(users), chunk)]
-    ranked = [_ranked(scorer, known, part, k) for part in parts]
-    items = np.concatenate([*ranked, np.empty((0, min(k, num_items)), np.int64)])
+    # Lists kept one by one between large scores would leave holes in memory that nothing fills.
+    items = np.empty((len(users), min(k, num_items)), np.int64)
+    for start in range(0, len(users), chunk):
+        items[start : start + chunk] = _ranked(scorer, known, users[start : start + chunk], k)
     keys = np.unique(heldout.users() * num_items + heldout.items)
     relevant = np.bincount(keys // num_items, minlength=heldout.num_users)[users]
     return Lists(
@@ -139,13 +144,9 @@ def _ranked(
         return top(scorer.scores(requests), requests, k).numpy()
 
 
-def _settle_ties(scores: Tensor, values: Tensor, items: Tensor) -> None:
+def _settle_ties(scores: Tensor, values: Tensor, items: Tensor, crowded: Tensor) -> None:
     """Where more items share the last value than fit, takes those of the lowest number."""
-    last = values[:, -1:]
-    crowded = ((scores >= last).sum(1) > values.shape[1]).nonzero()[:, 0]
-    if len(crowded) == 0:
-        return
-    rows, last = scores[crowded], last[crowded]
+    rows, last = scores[crowded], values[crowded, -1:]
     above, equal = rows > last, rows == last
     room = values.shape[1] - above.sum(1, keepdim=True)
     chosen = above | (equal & (equal.cumsum(1) <= room))
