@@ -1,7 +1,8 @@
 """What every study starts with: models so cheap that the others must be worth their price."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from automl_rec.errors import Infeasible
@@ -18,27 +19,42 @@ STEPS = 5
 
 
 def baselines(
-    space: "Space", registry: "Registry", fits: Callable[[Configuration], bool]
+    space: "Space",
+    registry: "Registry",
+    fits: Callable[[Configuration], bool],
+    trials: int | None = None,
 ) -> list[Configuration]:
     """The configurations run before any suggestion.
 
     First the baselines without hyperparameters (popularity), whether or not the space lists them;
-    then those of the space at their defaults; then these pruned by each sparsity of the space: at
-    its defaults, or as near to them as the bounds allow.
+    then those of the space at their defaults; then these pruned by each sparsity of the space: as
+    near to its defaults as the bounds allow, as far from them as its domains allow, and half-way.
 
     Args:
         space: the study's.
         registry: the installed components.
         fits: whether a configuration may keep the study's bounds.
+        trials: the study's budget; None for no limit.
     """
     flagged = {n: c for n, c in registry.components("model").items() if c.baseline}
     tuned = {n: c for n, c in flagged.items() if c.domains and n in space.components["model"]}
     found = [_neutral(name, flagged[name], registry) for name in sorted(references(registry))]
     found += [space.defaults(name) for name in tuned]
-    for name, component in tuned.items():
-        if "sparsity" in component.compressible:
-            found += _pruned(space, space.defaults(name), registry, fits)
+    ladders = [
+        ladder
+        for name, component in tuned.items()
+        if "sparsity" in component.compressible
+        for ladder in _ladders(space, space.defaults(name), registry, fits)
+    ]
+    found += [ladder[0] for ladder in ladders]
+    deeper = [rung for level in zip_longest(*(ladder[1:] for ladder in ladders)) for rung in level]
+    found += [rung for rung in deeper if rung][: None if trials is None else _room(trials, found)]
     return list({configuration.digest: configuration for configuration in found}.values())
+
+
+def _room(trials: int, found: Sequence[Configuration]) -> int:
+    """How many more a quarter of the trials leaves room for."""
+    return max(0, trials // 4 - len(found))
 
 
 def references(registry: "Registry") -> frozenset[str]:
@@ -58,19 +74,20 @@ def _neutral(name: str, component: Component, registry: "Registry") -> Configura
     return Configuration(Chosen(name), **chosen)
 
 
-def _pruned(
+def _ladders(
     space: "Space",
     start: Configuration,
     registry: "Registry",
     fits: Callable[[Configuration], bool],
-) -> Iterator[Configuration]:
+) -> Iterator[list[Configuration]]:
+    """For each sparsity of the space every second step that fits, the default first."""
     for name in space.components["sparsity"]:
         if not registry.component("sparsity", name).neutral:
             try:
                 steps = [_with_sparsity(space, start, name, step) for step in range(STEPS + 1)]
             except Infeasible:
                 continue
-            yield next(filter(fits, steps), steps[0])
+            yield list(filter(fits, steps))[::2] or steps[:1]
 
 
 def _with_sparsity(space: "Space", start: Configuration, sparsity: str, step: int) -> Configuration:

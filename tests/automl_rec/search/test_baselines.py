@@ -12,6 +12,8 @@ from automl_rec.space.space import Space
 SpaceOf = Callable[[str], Space]
 PLAIN = Configuration(Chosen("plain"))
 
+STEP = 10**-0.4
+
 
 def anything(_configuration: Configuration) -> bool:
     return True
@@ -41,7 +43,10 @@ def test_others_run_at_their_defaults_then_with_every_sparsity(
     assert baselines(space, made_up, anything) == [
         PLAIN,
         closed(Chosen("none")),
-        closed(Chosen("magnitude", {"density": 0.1})),
+        *(
+            closed(Chosen("magnitude", {"density": density}))
+            for density in (0.1, STEP**3 / 10, 1e-3)
+        ),
         closed(Chosen("moving")),
     ]
 
@@ -56,11 +61,11 @@ def test_a_sparsity_that_the_only_rank_excludes_is_left_out(
     space_of: SpaceOf, made_up: Registry
 ) -> None:
     space = space_of("model: [closed, tower]\nrank: svd\nsparsity: [none, magnitude]")
-    names = [c.sparsity.name for c in baselines(space, made_up, anything) if c.sparsity]
-    assert names == ["none", "magnitude"]
+    names = [c.sparsity.name for c in baselines(space, made_up, anything, 1) if c.sparsity]
+    assert names == ["none", "magnitude", "magnitude", "magnitude"]
 
 
-def test_a_sparsity_goes_from_its_default_towards_its_low_end_until_it_fits(
+def test_a_sparsity_goes_from_where_it_fits_to_its_low_end(
     space_of: SpaceOf, made_up: Registry
 ) -> None:
     space = space_of("model: closed\nsparsity: [none, magnitude]")
@@ -69,11 +74,12 @@ def test_a_sparsity_goes_from_its_default_towards_its_low_end_until_it_fits(
         assert configuration.sparsity is not None
         return float(configuration.sparsity.hyperparameters.get("density", 1.0))
 
-    def last(limit: float) -> float:
-        return density(baselines(space, made_up, lambda c: density(c) <= limit)[-1])
+    def pruned(limit: float) -> list[float]:
+        found = baselines(space, made_up, lambda c: density(c) <= limit)
+        return [density(c) for c in found if c.sparsity and c.sparsity.name == "magnitude"]
 
-    assert last(0.1) == 0.1
-    # Five steps of two decades: 0.1, 0.0398, 0.0158, 0.0063, ...
-    assert last(0.02) == pytest.approx(0.1 * 10**-0.8)
-    assert last(0.001) == pytest.approx(0.001)
-    assert last(0.0001) == 0.1
+    # Five steps of two decades: 0.1, 0.0398, 0.0158, 0.0063, 0.0025, 0.001.
+    assert pruned(0.1) == pytest.approx([0.1, 0.1 * STEP**3, 0.001])
+    assert pruned(0.02) == pytest.approx([0.1 * STEP**2, 0.1 * STEP**4, 0.001])
+    assert pruned(0.001) == pytest.approx([0.001])
+    assert pruned(0.0001) == [0.1]
