@@ -29,13 +29,9 @@ class FadingMemory(ClosedFormModel):
     def fit(self, catalog: Catalog, generator: torch.Generator) -> None:
         """Keeps every item's largest cosines."""
         lengths = np.sqrt(np.maximum(catalog.item_counts, 1))
-        cosines = catalog.co_occurrence / np.outer(lengths, lengths)
-        np.fill_diagonal(cosines, 0.0)
-        nearest = np.argsort(-cosines, axis=1, kind="stable")[:, : self.neighbours]
-        values = np.take_along_axis(cosines, nearest, axis=1).astype(np.float32)
-        indptr = np.arange(len(cosines) + 1) * self.neighbours
-        places = nearest.reshape(-1), indptr
-        self.similar.assign(sp.csr_matrix((values.reshape(-1), *places), cosines.shape))
+        columns = catalog.matrix @ sp.diags_array(1 / lengths)
+        cosines = sp.csr_matrix(columns.T @ columns, dtype=np.float32)
+        self.similar.assign(_largest_of_others(cosines, self.neighbours))
 
     def scores(self, requests: Requests) -> Tensor:
         """(B, I) float32."""
@@ -44,3 +40,15 @@ class FadingMemory(ClosedFormModel):
             rows = self.similar.matrix.gather(items.clamp(min=0))
             scores = self.fading * scores + rows * (items != PADDING)[:, None]
         return scores
+
+
+def _largest_of_others(matrix: sp.csr_matrix, number: int) -> sp.csr_matrix:
+    """The largest entries of every row beside the diagonal; of equal ones the first."""
+    matrix.sort_indices()
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    matrix.data[rows == matrix.indices] = 0.0
+    order = np.lexsort((-matrix.data, rows))
+    places = np.arange(matrix.nnz) - matrix.indptr[rows]
+    matrix.data[order[places >= number]] = 0.0
+    matrix.eliminate_zeros()
+    return matrix
