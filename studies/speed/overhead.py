@@ -5,12 +5,9 @@ bare loop asks, suggests and tells on Optuna's own RDB storage with WAL and sync
 is the real loop (proposals, price, early stopping, our tables and Optuna's) with an engine whose
 trials end at once; its price is a formula, as the objective is. Both use the same sampler. The two
 take turns in slices of a hundred trials, so that whatever else the machine does hits both.
-
-usage: python overhead.py [--trials 1000] [--sampler tpe|random]
 """
 
-import argparse
-import json
+import sys
 import tempfile
 import time
 from collections import deque
@@ -19,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from figure import Figure
 from sqlalchemy import event
 
 from automl_rec.builder import Price
@@ -40,6 +38,9 @@ from automl_rec.storage.owner import Owner
 from automl_rec.storage.records import Manifest
 from automl_rec.storage.repository import Repository
 
+SLICE = 100
+TRIALS, QUICK_TRIALS = 1000, 100
+SAMPLERS = ("random", "tpe")
 NAMES = [f"x{number}" for number in range(10)]
 OBJECTIVES = (
     Objective("ndcg@10", "maximize", ""),
@@ -143,37 +144,35 @@ def bare(folder: Path, sampler: Any) -> Callable[[int], None]:
     return go
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--sampler", default="tpe")
-    asked = parser.parse_args()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder:
+def measure(sampler: str, trials: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         loops = {
-            "bare": bare(Path(folder), make_sampler(asked.sampler, 0)),
-            "ours": ours(Path(folder), make_sampler(asked.sampler, 0)),
+            "ours": ours(folder, make_sampler(sampler, 0)),
+            "bare": bare(folder, make_sampler(sampler, 0)),
         }
-        seconds, processor = dict.fromkeys(loops, 0.0), dict.fromkeys(loops, 0.0)
-        for _ in range(asked.trials // 100):
+        wall: dict[str, list[float]] = {name: [] for name in loops}
+        processor: dict[str, list[float]] = {name: [] for name in loops}
+        for _ in range(trials // SLICE):
             for name, go in loops.items():
                 began, began_processor = time.perf_counter(), time.process_time()
-                go(100)
-                seconds[name] += time.perf_counter() - began
-                processor[name] += time.process_time() - began_processor
-    for name in loops:
-        print(
-            json.dumps(
-                {
-                    "loop": name,
-                    "sampler": asked.sampler,
-                    "trials": asked.trials,
-                    "ms_a_trial": round(1000 * seconds[name] / asked.trials, 2),
-                    "cpu_ms_a_trial": round(1000 * processor[name] / asked.trials, 2),
-                    "ratio": round(seconds[name] / seconds["bare"], 3),
-                }
-            )
-        )
+                go(SLICE)
+                wall[name].append(1000 * (time.perf_counter() - began) / SLICE)
+                processor[name].append(1000 * (time.process_time() - began_processor) / SLICE)
+    note = f"{trials:,} trials of 10 hyperparameters and 2 objectives, slices of {SLICE}"
+    both = tuple(wall["ours"]), tuple(wall["bare"])
+    Figure(f"{sampler}, a trial, wall", "ms", *both, most=1.0, note=note).emit()
+    both = tuple(processor["ours"]), tuple(processor["bare"])
+    Figure(f"{sampler}, a trial, processor", "ms", *both).emit()
+    last = (wall["ours"][-1],), (wall["bare"][-1],)
+    Figure(f"{sampler}, a trial of the last slice, wall", "ms", *last, most=1.0).emit()
+
+
+def main() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    trials = QUICK_TRIALS if "--quick" in sys.argv else TRIALS
+    for sampler in SAMPLERS:
+        measure(sampler, trials)
 
 
 if __name__ == "__main__":
