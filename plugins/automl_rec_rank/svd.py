@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from typing import Literal
 
+from torch import Tensor
+
 from automl_rec.plugin import (
     DenseMatrix,
     Either,
     Form,
+    Infeasible,
     Interval,
     Leaf,
     LowRankMatrix,
@@ -14,7 +17,14 @@ from automl_rec.plugin import (
     Rank,
     Weight,
 )
-from automl_rec_rank.spectrum import Spectrum
+from automl_rec_rank.spectrum import Spectrum, leading_factors
+
+LARGE = 1024
+SMALL_SHARE = 8
+"""Ranks below 1/8 of a larger narrow side are found by projection: within 1 % of the best."""
+
+LARGEST_SPECTRUM = 4096
+"""Narrow side whose whole spectrum still takes seconds, not minutes."""
 
 
 class Svd(Rank):
@@ -22,7 +32,8 @@ class Svd(Rank):
 
     A rank R pays for a weight (M, N) while ``R (M + N) < M N``; else the weight stays whole.
 
-    Source: Eckart and Young, 1936. Factors are balanced, U S^1/2 and V S^1/2.
+    Source: Eckart and Young, 1936. Factors are balanced, U S^1/2 and V S^1/2. Low ranks of large
+    weights are found by random projection, see `leading_factors`.
     """
 
     def __init__(
@@ -39,7 +50,11 @@ class Svd(Rank):
         self.allocation, self.ratio, self.energy = allocation, ratio, energy
 
     def price(self, forms: Mapping[str, Form]) -> dict[str, Form]:
-        """See `Rank.price`; an interval under the energy allocation."""
+        """See `Rank.price`; an interval under the energy allocation.
+
+        Raises:
+            Infeasible: the energies of a weight would take minutes.
+        """
         return {name: self._priced(form) for name, form in forms.items()}
 
     def compress(self, weights: Mapping[str, Weight]) -> None:
@@ -52,6 +67,7 @@ class Svd(Rank):
         if not isinstance(form, Leaf):
             return form
         rows, columns = int(form.rows.low), int(form.columns.low)
+        self._refuse_large(rows, columns)
         most = most_ranks(rows, columns)
         rank = self._uniform_rank(rows, columns)
         if self.allocation == "uniform":
@@ -63,12 +79,27 @@ class Svd(Rank):
         most = most_ranks(weight.rows, weight.columns)
         if self.allocation == "uniform" and rank > most:
             return
+        narrow = min(weight.rows, weight.columns)
+        if self.allocation == "uniform" and narrow > LARGE and rank * SMALL_SHARE < narrow:
+            self._replace(weight, *leading_factors(weight.matrix.dense(), rank))
+            return
         spectrum = Spectrum.of(weight.matrix.dense())
         if self.allocation == "energy":
             rank = spectrum.rank_of(self.energy)
         if rank <= most:
-            left, right = (DenseMatrix(factor) for factor in spectrum.factors(rank))
-            weight.matrix = LowRankMatrix(left, right, zero_diagonal=weight.zero_diagonal)
+            self._replace(weight, *spectrum.factors(rank))
+
+    def _replace(self, weight: Weight, left: Tensor, right: Tensor) -> None:
+        factors = DenseMatrix(left.contiguous()), DenseMatrix(right.contiguous())
+        weight.matrix = LowRankMatrix(*factors, zero_diagonal=weight.zero_diagonal)
+
+    def _refuse_large(self, rows: int, columns: int) -> None:
+        if self.allocation == "energy" and min(rows, columns) > LARGEST_SPECTRUM:
+            raise Infeasible(
+                f"svd by energy needs the whole spectrum of a weight of {rows:,} x {columns:,}, "
+                f"which is done up to a narrow side of {LARGEST_SPECTRUM:,}. "
+                f"Use allocation: uniform."
+            )
 
     def _uniform_rank(self, rows: int, columns: int) -> int:
         return max(round(self.ratio * min(rows, columns)), 1)

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automl_rec.plugin import DenseMatrix, LowRankMatrix, Use, Weight
-from automl_rec_rank.spectrum import Spectrum
+from automl_rec.plugin import DenseMatrix, Infeasible, LowRankMatrix, Use, Weight, dense_form
+from automl_rec_rank.spectrum import Spectrum, leading_factors
 from automl_rec_rank.svd import Svd, most_ranks
 
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -126,3 +126,39 @@ def test_chunks_of_rows_add_up_to_the_whole() -> None:
     tall = matrix(70_000, 4).float()
     left, right = Spectrum.of(tall).factors(4)
     assert torch.allclose(left @ right.T, tall, atol=1e-4)
+
+
+def test_projection_finds_nearly_the_nearest_matrix_of_low_rank() -> None:
+    generator = torch.Generator().manual_seed(5)
+    left, right = (torch.randn(n, 40, generator=generator) for n in (300, 200))
+    noise = torch.randn(300, 200, generator=generator)
+    matrix = (left / torch.arange(1, 41)) @ right.T + 0.05 * noise
+    for whole in (matrix, matrix.T):
+        found, nearest = (a @ b.T for a, b in (leading_factors(whole, 12), _nearest(whole, 12)))
+        assert (whole - found).norm() <= 1.01 * (whole - nearest).norm()
+    first, second = leading_factors(matrix, 12)
+    assert torch.equal(first, leading_factors(matrix, 12)[0])
+    torch.testing.assert_close(first.norm(dim=0), second.norm(dim=0), rtol=0.02, atol=0.0)
+
+
+def _nearest(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
+    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+    return left[:, :rank] * values[:rank], right[:rank].T
+
+
+def test_low_ranks_of_large_weights_are_priced_exactly_too() -> None:
+    scheme = Svd(allocation="uniform", ratio=0.05)
+    weight = Weight("w", 1200, 1100, "linear", Use(1.0))
+    weight.initialise(1.0, torch.Generator().manual_seed(0))
+    priced = scheme.price({"w": weight.price()})["w"]
+    weight.freeze()
+    scheme.compress({"w": weight})
+    assert isinstance(weight.matrix, LowRankMatrix)
+    assert weight.matrix.rank == 55
+    assert priced.bytes == weight.matrix.form().bytes
+
+
+def test_the_energy_of_a_huge_weight_is_refused_before_it_costs() -> None:
+    with pytest.raises(Infeasible, match=r"whole spectrum of a weight of 9,000 x 5,000"):
+        Svd(allocation="energy", energy=0.9).price({"w": dense_form(9000, 5000)})
+    assert Svd(allocation="energy", energy=0.9).price({"w": dense_form(10**6, 64)})
