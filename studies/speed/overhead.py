@@ -145,8 +145,8 @@ def bare(folder: Path, sampler: Any) -> Callable[[int], None]:
 
 
 def measure(sampler: str, trials: int) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         loops = {
             "ours": ours(folder, make_sampler(sampler, 0)),
             "bare": bare(folder, make_sampler(sampler, 0)),
