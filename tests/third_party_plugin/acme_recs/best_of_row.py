@@ -1,6 +1,7 @@
 """A sparsity with as many entries in every row."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 
@@ -25,10 +26,8 @@ class BestOfRow(Sparsity):
     def compress(self, weights: Mapping[str, Weight]) -> None:
         """See `Sparsity.compress`."""
         for weight in weights.values():
-            sparse = weight.limit is not None
-            weight.matrix = map_leaves(
-                weight.matrix, lambda leaf, sparse=sparse: self._kept(leaf, sparse=sparse)
-            )
+            kept = partial(self._kept, sparse=weight.limit is not None)
+            weight.matrix = map_leaves(weight.matrix, kept)
 
     def _priced(self, leaf: Leaf) -> Leaf:
         present = leaf.entries
