@@ -28,7 +28,8 @@ def baselines(
 
     First the baselines without hyperparameters (popularity), whether or not the space lists them;
     then those of the space at their defaults; then these pruned by each sparsity of the space: as
-    near to its defaults as the bounds allow, as far from them as its domains allow, and half-way.
+    near to its defaults as the bounds allow; and, within a quarter of the trials, half-way to the
+    low ends of its domains and there: the cheap end of the front.
 
     Args:
         space: the study's.
@@ -80,14 +81,16 @@ def _ladders(
     registry: "Registry",
     fits: Callable[[Configuration], bool],
 ) -> Iterator[list[Configuration]]:
-    """For each sparsity of the space every second step that fits, the default first."""
+    """For each sparsity of the space three steps that fit: the first, the middle, the last."""
     for name in space.components["sparsity"]:
         if not registry.component("sparsity", name).neutral:
             try:
                 steps = [_with_sparsity(space, start, name, step) for step in range(STEPS + 1)]
             except Infeasible:
                 continue
-            yield list(filter(fits, steps))[::2] or steps[:1]
+            fitting = list(filter(fits, steps)) or steps[:1]
+            last = len(fitting) - 1
+            yield [fitting[rung] for rung in sorted({0, len(fitting) // 2, last})]
 
 
 def _with_sparsity(space: "Space", start: Configuration, sparsity: str, step: int) -> Configuration:

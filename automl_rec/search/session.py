@@ -150,7 +150,7 @@ class Session:
         known = {trial.digest: lesson_of(trial, self.objectives) for trial in past}
         for trial in past:
             suggestions.learn(Configuration.from_dict(trial.configuration), known[trial.digest])
-        starts = baselines(self.space, self.registry, self._fits)
+        starts = baselines(self.space, self.registry, self._fits, self.trials)
         first = [*self._interrupted(), *(Proposal(start, "baseline") for start in starts)]
         seed = derive_seed(self._seed, "draws", len(past))
         return Proposals(self.space, suggestions, first, known, seed)
