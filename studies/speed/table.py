@@ -55,6 +55,8 @@ def told(values: tuple[float, ...], unit: str) -> str:
 
 
 def amount(value: float, unit: str) -> str:
+    if math.isinf(value):
+        return "not in this run"
     if unit == "B":
         return f"{value / MEGABYTE:,.0f} MB"
     return f"{number(value)} {unit}".strip()
@@ -63,7 +65,7 @@ def amount(value: float, unit: str) -> str:
 def number(value: float) -> str:
     """Three significant digits; small whole numbers as they are."""
     if math.isinf(value):
-        return "never"
+        return ""
     if float(value).is_integer() and abs(value) < 1000:
         return f"{value:.0f}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
@@ -80,9 +82,9 @@ def goal(figure: Figure) -> str:
 
 def spread(figure: Figure) -> str:
     """From the least to the most of the repeats: of ratios where there are pairs."""
-    values = figure.ratios if len(figure.ratios) > 1 else figure.ours
+    paired = len(figure.ratios) > 1
+    values, unit = (figure.ratios, "") if paired else (figure.ours, figure.unit)
     if len(values) < 2:
         return "one run"
-    unit = "" if values is figure.ratios else figure.unit
     ends = f"{amount(min(values), unit)} to {amount(max(values), unit)}"
     return f"{ends}, {len(values)} runs"
