@@ -74,7 +74,9 @@ def commands(path: Path) -> list[str]:
     shown = [block.text for block in blocks(path) if block.language in ("", "sh")]
     lines = [line.strip() for text in shown for line in text.splitlines()]
     inline = [text.replace("\n", " ") for text in re.findall(r"`([^`]+)`", prose(path))]
-    return [text for text in lines + inline if text.startswith("automl-rec ")]
+    # A sentence may name a command without what it needs to run.
+    named = [f"{text} --help" if len(text.split()) == 2 else text for text in inline]
+    return [text for text in lines + named if text.startswith("automl-rec ")]
 
 
 def code(path: Path) -> str:
