@@ -31,12 +31,15 @@ class Job:
         configuration: as `Configuration.as_dict` gives it.
         seed: of the training.
         seconds: wall time after which training ends with its best epoch; None for no limit.
+        end: wall time after which, and some grace, the trial is ended whatever it does; None for
+            no limit. A closed form knows no epochs and heeds only this.
     """
 
     digest: str
     configuration: Mapping[str, Any]
     seed: int
     seconds: float | None = None
+    end: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,9 +58,9 @@ class _Process:
             self.popen.stdin.flush()
 
     def overdue(self, now: float, grace_seconds: float) -> bool:
-        if self.job is None or self.began is None or self.job.seconds is None:
+        if self.job is None or self.began is None or self.job.end is None:
             return False
-        return now > self.began + self.job.seconds + grace_seconds
+        return now > self.began + self.job.end + grace_seconds
 
     def end(self) -> int:
         """Kills the process and gives its exit status."""
@@ -202,7 +202,7 @@ class LocalEngine:
     def _end_overdue(self, process: _Process) -> None:
         job = process.job
         assert job is not None
-        reason = f"It ran {self._grace_seconds:g} s beyond its {job.seconds:.3g} s and was ended."
+        reason = f"It ran {self._grace_seconds:g} s beyond its {job.end:.3g} s and was ended."
         self._events.append(Failed(job, process.name, "overtime", reason))
         self._replace(process)
 

@@ -62,12 +62,15 @@ class Limits:
     Attributes:
         trials: how many may run, those of earlier runs included; None for no limit.
         deadline: by `time.monotonic`; None for no limit.
-        trial_seconds: wall time of one trial; None for no limit.
+        trial_seconds: wall time of one trial, which is ended beyond it; None for no limit.
+        share_seconds: wall time after which a training ends with its best epoch, so that no trial
+            takes a study's time for itself; None for no limit.
     """
 
     trials: int | None
     deadline: float | None
     trial_seconds: float | None
+    share_seconds: float | None = None
 
     def seconds_left(self) -> float:
         """Until the deadline."""
@@ -77,8 +80,16 @@ class Limits:
         """The seconds a trial that starts now may train, so that it is measured in time."""
         left = self.seconds_left()
         left -= min(measuring_seconds, left / 4)
-        limit = min(left, math.inf if self.trial_seconds is None else self.trial_seconds)
-        return None if limit == math.inf else max(limit, 0.0)
+        return _least(left, self.trial_seconds, self.share_seconds)
+
+    def end(self) -> float | None:
+        """The seconds after which a trial that starts now is ended, whatever it does."""
+        return _least(self.seconds_left(), self.trial_seconds)
+
+
+def _least(*limits: float | None) -> float | None:
+    found = min(limit for limit in limits if limit is not None)
+    return None if found == math.inf else max(found, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +224,8 @@ class Loop:
     def _start(self, proposal: Proposal, priced: Priced) -> None:
         configuration, digest = proposal.configuration, proposal.configuration.digest
         seed = derive_seed(self._seed, digest, 0) if proposal.seed is None else proposal.seed
-        job = Job(digest, configuration.as_dict(), seed, self._limits.trial_limit(self._measuring))
+        limits = self._limits.trial_limit(self._measuring), self._limits.end()
+        job = Job(digest, configuration.as_dict(), seed, *limits)
         worker = self._parts.engine.start(job)
         now = time.time()
         row = RunningTrial(

@@ -36,6 +36,10 @@ LEASE_SECONDS = 120.0
 """How long a search on another machine may be silent before its study is taken over."""
 
 
+TRAININGS = 8
+"""A training ends with its best epoch after this part of a study's time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A search about to run.
@@ -82,7 +86,12 @@ class Session:
         rule, note = self._rule(past)
         shelf = Shelf(self._artefacts, self.objectives, past)
         proposals = self._proposals(past)
-        limits = Limits(self.trials, self._deadline(past), self.space.budget.trial_seconds)
+        limits = Limits(
+            self.trials,
+            self._deadline(past),
+            self.space.budget.trial_seconds,
+            None if self.seconds is None else self.seconds / TRAININGS,
+        )
         self._open()
         self._announce(
             past, limits, (*self.data.notes, *self._changes(), *([note] if note else []))
