@@ -79,7 +79,7 @@ MATCHES = (
         note="width 64, 2 blocks, 2 heads, length 50; ours has an inner width of 64 for 256, and "
         "learns every position of a user's last 51 items at once (batches of 128 users), RecBole "
         "every prefix on its own (batches of 2048 prefixes); ours runs 6 epochs for each of "
-        "RecBole's, which are as many steps",
+        "RecBole's, which are as many steps; an epoch has 38,762 targets for 97,171",
     ),
 )
 
