@@ -53,6 +53,17 @@ def baselines(
     return list({configuration.digest: configuration for configuration in found}.values())
 
 
+def published(space: "Space", trials: int | None = None) -> list[Configuration]:
+    """The other models of the space at their defaults: where the sampler begins to learn.
+
+    Args:
+        space: the study's.
+        trials: the study's budget; these take a quarter of it at most.
+    """
+    rest = [name for name, model in space.descriptions["model"].items() if not model.baseline]
+    return [space.defaults(name) for name in rest][: None if trials is None else trials // 4]
+
+
 def _room(trials: int, found: Sequence[Configuration]) -> int:
     """How many more a quarter of the trials leaves room for."""
     return max(0, trials // 4 - len(found))

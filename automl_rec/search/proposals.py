@@ -26,7 +26,7 @@ class Proposal:
     """A configuration to run.
 
     Attributes:
-        origin: ``"baseline"``, ``"sampler"``, ``"random"``, or ``"enumeration"``.
+        origin: ``"baseline"``, ``"default"``, ``"sampler"``, ``"random"``, or ``"enumeration"``.
         suggestion: what the sampler must be told of, where it was asked.
         seed: of the training, where one is given.
         attempt: 1, or more where it was started before.

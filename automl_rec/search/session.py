@@ -12,7 +12,7 @@ from automl_rec.data import Prepared
 from automl_rec.errors import AutomlRecError, StudyMismatchError
 from automl_rec.objectives.objective import Objective
 from automl_rec.registry import Registry
-from automl_rec.search.baselines import baselines, references
+from automl_rec.search.baselines import baselines, published, references
 from automl_rec.search.early_stopping import Rule, make_rule
 from automl_rec.search.engine import Engine, Setup
 from automl_rec.search.events import Listener, StudyEnded, StudyStarted
@@ -160,7 +160,12 @@ class Session:
         for trial in past:
             suggestions.learn(Configuration.from_dict(trial.configuration), known[trial.digest])
         starts = baselines(self.space, self.registry, self._fits, self.trials)
-        first = [*self._interrupted(), *(Proposal(start, "baseline") for start in starts)]
+        rest = published(self.space, self.trials)
+        first = [
+            *self._interrupted(),
+            *(Proposal(start, "baseline") for start in starts),
+            *(Proposal(start, "default") for start in rest),
+        ]
         seed = derive_seed(self._seed, "draws", len(past))
         return Proposals(self.space, suggestions, first, known, seed)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from automl_rec.registry import Registry
-from automl_rec.search.baselines import baselines, references
+from automl_rec.search.baselines import baselines, published, references
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.space.space import Space
 
@@ -86,3 +86,11 @@ def test_a_sparsity_goes_from_where_it_fits_to_its_low_end(
     assert pruned(0.02) == pytest.approx([0.1 * STEP**2, 0.1 * STEP**4, 0.001])
     assert pruned(0.001) == pytest.approx([0.001])
     assert pruned(0.0001) == [0.1]
+
+
+def test_the_other_models_begin_at_their_defaults(space_of: SpaceOf) -> None:
+    space = space_of("model: [plain, closed, tower]")
+    found = published(space)
+    assert found == [space.defaults("tower")]
+    assert published(space, 4) == found
+    assert published(space, 3) == []
