@@ -14,11 +14,12 @@ from automl_rec.objectives.objective import Objective
 from automl_rec.registry import Registry
 from automl_rec.search.baselines import references
 from automl_rec.search.events import Listener
+from automl_rec.search.lessons import watched
 from automl_rec.search.local import LocalEngine, default_workers
 from automl_rec.search.pick import parse_pick
 from automl_rec.search.pricing import Pricing
 from automl_rec.search.session import Session, check_seed, manifest_of
-from automl_rec.search.summary import commonest_reason, sentences
+from automl_rec.search.summary import above_references, commonest_reason, sentences
 from automl_rec.space.checker import read_space
 from automl_rec.space.space import Space
 from automl_rec.storage.records import CurvePoint, Manifest, TrialRecord
@@ -92,12 +93,17 @@ class Study:
         return pareto.front(self.trials, self.objectives).feasible
 
     def knee(self) -> TrialRecord | None:
-        """The trial of the front where giving up on one objective gains most on the others."""
+        """The trial of the front where giving up on one objective gains most on the others.
+
+        Only those count whose quality is above that of popularity by more than noise, if any is.
+        """
         front = self.front()
         if not front:
             return None
         if not self.feasible():
             return front[0]
+        known = references(Registry.discover())
+        front = above_references(self.trials, front, watched(self.objectives), known) or front
         return front[pareto.knee(pareto.scaled(front, self.objectives))]
 
     def best_under(self, objective: str, bound: float) -> TrialRecord | None:

@@ -40,6 +40,29 @@ def sentences(
     return tuple(found)
 
 
+def above_references(
+    trials: Sequence[TrialRecord],
+    front: Sequence[TrialRecord],
+    quality: Objective,
+    references: Collection[str],
+) -> tuple[TrialRecord, ...]:
+    """The trials of a front whose quality is above every reference's by more than noise."""
+    known = [
+        t.measurements[quality.name]
+        for t in trials
+        if t.state == "complete" and _model(t) in references
+    ]
+    return tuple(
+        trial
+        for trial in front
+        if all(_above(trial.measurements[quality.name], reference) for reference in known)
+    )
+
+
+def _above(one: Measurement, other: Measurement) -> bool:
+    return one.value > other.value and not indistinct(one, other)
+
+
 def commonest_reason(trials: Sequence[TrialRecord]) -> str | None:
     """Why most of the failed trials failed; None where none did."""
     reasons = Counter(trial.reason or "unknown" for trial in trials if trial.state == "failed")

@@ -38,7 +38,7 @@ class Configuration:
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """Plain data: kind -> component name -> hyperparameters; absent kinds left out."""
         parts = ((kind, self.chosen(kind)) for kind in KINDS)
-        return {kind: {p.name: dict(sorted(p.hyperparameters.items()))} for kind, p in parts if p}
+        return {kind: {p.name: dict(p.hyperparameters)} for kind, p in parts if p}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Configuration":
