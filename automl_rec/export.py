@@ -46,6 +46,7 @@ INTERACTIONS = "interactions.safetensors"
 USERS, ITEMS = "users.parquet", "items.parquet"
 MEASUREMENTS = "measurements.json"
 MANIFEST = "manifest.json"
+_DESCRIBED = "automl_rec"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,9 @@ def write_model(path: Path, served: Served, configuration: Configuration) -> int
         ExportError: the file cannot be written.
     """
     tensors = served.tensors()
-    header = {"configuration": configuration.text, "layouts": json.dumps(served.layouts())}
+    described = {"configuration": json.loads(configuration.text), "layouts": served.layouts()}
+    # One entry: safetensors writes several in no fixed order, and equal models are equal files.
+    header = {_DESCRIBED: json.dumps(described)}
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,10 +119,10 @@ def read_model(path: Path) -> StoredModel:
     """
     try:
         with safetensors.safe_open(path, "pt") as file:
-            header = file.metadata() or {}
+            described = json.loads((file.metadata() or {})[_DESCRIBED])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        configuration = Configuration.from_dict(json.loads(header["configuration"]))
-        return StoredModel(configuration, json.loads(header["layouts"]), tensors)
+        configuration = Configuration.from_dict(described["configuration"])
+        return StoredModel(configuration, described["layouts"], tensors)
     except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
         raise ExportError(
             f"{path}: this is no complete model file ({error}). Export the trial again."

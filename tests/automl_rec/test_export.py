@@ -58,6 +58,15 @@ def test_bytes_are_those_of_the_tensors_in_the_file(
     assert stored.configuration == CONFIGURATION
 
 
+def test_a_model_file_is_the_same_bytes_whenever_it_is_written(
+    evaluated: Evaluated, tmp_path: Path
+) -> None:
+    assert evaluated.served is not None
+    for number in range(16):
+        export.write_model(tmp_path / str(number), evaluated.served, CONFIGURATION)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
 def test_recommendations_equal_those_of_the_trained_model(
     evaluated: Evaluated, artefact: Path, prepared: Prepared
 ) -> None:
