@@ -45,7 +45,8 @@ def _users(named: list[str]) -> list[str]:
             users.append(name)
             continue
         try:
-            users += Path(name[1:]).read_text("utf-8").split()
+            lines = Path(name[1:]).read_text("utf-8-sig").splitlines()
+            users += [line.strip() for line in lines if line.strip()]
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(
                 f"{name[1:]}: a file of user ids, one a line, was expected: {error}. "
