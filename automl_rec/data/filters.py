@@ -30,7 +30,7 @@ def filtered(
     """The events that count, numbered without gaps, and what each filter left.
 
     Raises:
-        DataError: nothing is left, or only one user or one item.
+        DataError: nothing is left, of all events or of one given file, or only one user or item.
     """
     steps = [_remaining("read", events)]
     for name, kept in _masks(request):
@@ -38,7 +38,20 @@ def filtered(
         steps.append(_remaining(name, events))
         _check_left(steps)
     _check_left(steps)
+    _check_files(events, request)
     return events.compact(), tuple(steps)
+
+
+def _check_files(events: Interactions, request: DataRequest) -> None:
+    """Refuse a given file without any event that counts, rather than make up its part."""
+    if events.part is None:
+        return
+    for part, path in enumerate((request.train, request.validation, request.test)):
+        if path is not None and not (events.part == part).any():
+            raise DataError(
+                f"{path}: no event of this file counts: each is dropped by the filters, or repeats "
+                "one of an earlier file. Give files that do not overlap, or loosen the filters."
+            )
 
 
 def _masks(request: DataRequest) -> list[tuple[str, Callable[[Interactions], Mask]]]:

@@ -247,6 +247,18 @@ def test_repeated_column_is_refused(refused: Refused) -> None:
     assert "the header names 'user' twice" in refused("user,user,item\na,b,c\n")
 
 
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_given_file_that_only_repeats_an_earlier_one_is_named(tmp_path: Path, part: str) -> None:
+    texts = {"train": GOOD, "validation": HEADER + "a,5,1,60\n", "test": HEADER + "a,6,1,70\n"}
+    texts[part] = HEADER + "b,3,4,30\n"
+    for name, text in texts.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    files = {name: str(tmp_path / f"{name}.csv") for name in texts}
+    with pytest.raises(DataError, match=rf"{part}\.csv: no event of this file counts"):
+        prepare(DataRequest(**files), tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
 def test_given_files_with_different_columns_are_refused(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("user,item,time\na,b,1\n")
     (tmp_path / "test.csv").write_text("user,item\na,c\n")
