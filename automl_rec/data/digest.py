@@ -5,7 +5,7 @@ import json
 
 from automl_rec.data.reader import PARTS, event_files
 from automl_rec.data.request import DataRequest
-from automl_rec.data.table import existing, format_of
+from automl_rec.data.table import existing, format_of, is_compressed
 from automl_rec.errors import DataError
 
 FORMAT_VERSION = 1
@@ -13,7 +13,7 @@ FORMAT_VERSION = 1
 
 
 def digest_of(request: DataRequest) -> str:
-    """Hexadecimal sha256 over the files' bytes and formats, the request and the format version.
+    """Hexadecimal sha256 over the files' bytes and how they are read, the request and the version.
 
     Raises:
         DataError: a file is missing or cannot be read.
@@ -26,7 +26,11 @@ def digest_of(request: DataRequest) -> str:
         "format_version": FORMAT_VERSION,
         "request": request.canonical(),
         "files": {
-            name: (format_of(existing(path), given), _file_digest(path))
+            name: (
+                format_of(existing(path), given),
+                is_compressed(existing(path)),
+                _file_digest(path),
+            )
             for name, path, given in files
         },
     }

@@ -153,13 +153,18 @@ def format_of(path: Path, given: Format | None) -> Format:
     """
     if given is not None:
         return given
-    suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+    suffix = (path.with_suffix("") if is_compressed(path) else path).suffix.lower()
     if suffix not in _EXTENSIONS:
         raise DataError(
             f"{path}: the extension {suffix!r} does not tell the format. "
             "Give data.format: csv, tsv, parquet, inter, or lists (lines of user item item ...)."
         )
     return _EXTENSIONS[suffix]
+
+
+def is_compressed(path: Path) -> bool:
+    """Whether a text file is to be decompressed, by its name."""
+    return path.suffix == ".gz"
 
 
 def read_content(path: Path) -> bytes | mmap.mmap:
@@ -169,7 +174,7 @@ def read_content(path: Path) -> bytes | mmap.mmap:
         DataError: the file is empty, unreadable or truncated.
     """
     try:
-        content = _decompressed(path) if path.suffix == ".gz" else _mapped(path)
+        content = _decompressed(path) if is_compressed(path) else _mapped(path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
             f"{path}: the gzip file is damaged or cut short ({error}). Copy or download it again."

@@ -99,6 +99,16 @@ def test_place_of_the_file_does_not_matter(tmp_path: Path, request_: DataRequest
     assert prepare(moved, cache).digest == prepare(request_, cache).digest
 
 
+def test_plain_text_named_gz_is_refused_though_the_same_bytes_are_prepared(
+    tmp_path: Path, request_: DataRequest
+) -> None:
+    cache = tmp_path / "cache"
+    prepare(request_, cache)
+    (tmp_path / "events.csv.gz").write_text(TEXT)
+    with pytest.raises(DataError, match="the gzip file is damaged or cut short"):
+        prepare(replace(request_, path=str(tmp_path / "events.csv.gz")), cache)
+
+
 def test_content_changes_the_digest(tmp_path: Path, request_: DataRequest) -> None:
     before = prepare(request_, tmp_path / "cache").digest
     (tmp_path / "events.csv").write_text(TEXT + "5,0,1,9999\n")
