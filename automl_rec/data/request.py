@@ -156,6 +156,13 @@ class DataRequest:
                 f"{self._names_given() or 'none of them'}. "
                 "Write for example data: {source: movielens-small}."
             )
+        shaped = [n for n in ("format", "separator") if getattr(self, n) is not None]
+        shaped += ["columns"] if self.columns != ColumnNames() else []
+        if self.source is not None and shaped:
+            raise DataError(
+                f"data.source {self.source} brings its own {' and '.join(shaped)}. "
+                f"Remove data.{shaped[0]}, or give your own file with data.path."
+            )
         if self.train is not None and self.test is None:
             raise DataError("data.train is given without data.test. Add test, or use path.")
         if self.train is None and (self.test is not None or self.validation is not None):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from automl_rec.data import DataRequest, FeatureFile, SplitRequest
+from automl_rec.data import ColumnNames, DataRequest, FeatureFile, SplitRequest
 from automl_rec.errors import DataError
 
 
@@ -13,6 +13,11 @@ from automl_rec.errors import DataError
     [
         ({}, "exactly one of source, path and train (with test), got none of them."),
         ({"source": "a", "path": "b"}, "got source and path."),
+        (
+            {"source": "a", "columns": ColumnNames(user="b")},
+            "data.source a brings its own columns. Remove data.columns",
+        ),
+        ({"source": "a", "format": "csv"}, "data.source a brings its own format."),
         ({"train": "a"}, "data.train is given without data.test."),
         ({"path": "a", "test": "b"}, "data.path and test do not go together"),
         ({"path": "a", "split": SplitRequest("given")}, "data.split.kind given does not go with"),
