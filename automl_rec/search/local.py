@@ -44,6 +44,7 @@ class _Process:
     name: str
     popen: subprocess.Popen[bytes]
     log: Path
+    log_start: int
     ready: bool = False
     job: Job | None = None
     began: float | None = None
@@ -111,6 +112,7 @@ class LocalEngine:
         if process.trials >= TRIALS_PER_PROCESS:
             process = self._replace(process)
         process.job, process.began = job, None
+        process.log_start = _size(process.log)
         process.trials += 1
         fields = ("configuration", "seed", "seconds")
         process.send({name: getattr(job, name) for name in fields})
@@ -149,7 +151,9 @@ class LocalEngine:
         # Workers import what this process imports, wherever it was started.
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         log = self._logs / f"{name}.log"
-        with log.open("wb") as errors:
+        log_start = _size(log)
+        # Appended: the successor of a worker that died must not wipe out what it said.
+        with log.open("ab") as errors:
             popen = subprocess.Popen(
                 [sys.executable, "-P", "-m", "automl_rec.search.worker"],
                 stdin=subprocess.PIPE,
@@ -161,7 +165,7 @@ class LocalEngine:
             )
         assert popen.stdout is not None
         os.set_blocking(popen.stdout.fileno(), False)
-        process = _Process(name, popen, log)
+        process = _Process(name, popen, log, log_start)
         self._selector.register(popen.stdout, selectors.EVENT_READ, process)
         if self._setup is not None:
             process.send(asdict(self._setup))
@@ -209,7 +213,7 @@ class LocalEngine:
     def _bury(self, process: _Process) -> None:
         """A worker has closed its pipe by dying: another takes its place."""
         job, ready = process.job, process.ready
-        how = _describe(process.popen.wait(), process.log)
+        how = _describe(process.popen.wait(), process.log, process.log_start)
         self._replace(process)
         if job is not None and ready:
             self._events.append(Failed(job, process.name, "died", f"Its worker {how}"))
@@ -234,9 +238,14 @@ class LocalEngine:
         process.end()
 
 
-def _describe(status: int, log: Path) -> str:
-    """How a process ended, with the last line it printed."""
+def _describe(status: int, log: Path, start: int) -> str:
+    """How a process ended, with the last line it printed since its log was of a size."""
     ended = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"exited ({status})"
-    lines = log.read_text("utf-8", errors="replace").split("\n") if log.is_file() else []
+    text = log.read_bytes()[start:] if log.is_file() else b""
+    lines = text.decode(errors="replace").split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     return f"{ended}: {last[:300]}." if last else f"{ended}."
+
+
+def _size(log: Path) -> int:
+    return log.stat().st_size if log.is_file() else 0

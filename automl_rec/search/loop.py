@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from automl_rec.errors import Infeasible
+from automl_rec.objectives.amount import amount
 from automl_rec.objectives.objective import Measurement, Objective
 from automl_rec.search.early_stopping import Rule, Standing
 from automl_rec.search.engine import Engine, Event, Failed, Finished, Job, Reported, Started
@@ -217,7 +218,7 @@ class Loop:
             self._refuse(proposal, "failed", reason_of(error))
         else:
             if priced.refused:
-                self._refuse(proposal, "pruned", _bounds_broken(priced), priced)
+                self._refuse(proposal, "pruned", _bounds_broken(priced, self._objectives), priced)
             else:
                 self._start(proposal, priced)
 
@@ -451,7 +452,11 @@ def _seconds_of(running: _Running) -> float | None:
     return running.curve[-1].seconds if running.curve else None
 
 
-def _bounds_broken(priced: Priced) -> str:
-    broken = [name for name, violation in priced.violations.items() if violation > 0]
-    parts = (f"{name} at least {priced.low[name]:.6g}" for name in broken)
-    return f"Refused on price: {', '.join(parts)}, beyond the bound."
+def _bounds_broken(priced: Priced, objectives: Sequence[Objective]) -> str:
+    parts = (
+        f"{o.name} at least {amount(priced.low[o.name], o.unit)}, "
+        f"{amount(priced.violations[o.name], o.unit)} beyond the bound"
+        for o in objectives
+        if priced.violations.get(o.name, 0.0) > 0
+    )
+    return f"Refused on price: {'; '.join(parts)}."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from automl_rec import pareto
 from automl_rec.data import Prepared, prepare
-from automl_rec.errors import StorageError, StudyFailedError
+from automl_rec.errors import SpaceError, StorageError, StudyFailedError
 from automl_rec.objectives import resolve
 from automl_rec.objectives.objective import Objective
 from automl_rec.registry import Registry
@@ -64,9 +64,11 @@ class Study:
         """
         given = Path(study)
         folder = given if (given / "study.db").is_file() else Path(out) / study
+        # A folder may be given as "." or by a link; the study has the name of what is meant.
+        name = folder.resolve().name
         url = storage or default_url(folder.parent, folder.name)
         with Repository.open(url, create=False) as repository:
-            stored = repository.study(folder.name)
+            stored = repository.study(name)
             return cls(folder, url, stored.manifest, tuple(stored.trials()))
 
     @property
@@ -249,10 +251,10 @@ def run(
         space = read_space(Path(space), registry)
     space = _adjusted(space, trials, seconds, workers, seed)
     objectives = resolve(space.objectives)
-    name = name or Path(space.path).stem
+    name = _checked_name(Path(space.path).stem if name is None else name)
     folder = Path(out) / name
     url = storage or default_url(Path(out), name)
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     with contextlib.ExitStack() as stack:
         # Started first: their imports run while this process prepares the data.
         engine = LocalEngine(_workers(space), folder / "logs")
@@ -280,6 +282,35 @@ def run(
     study = Study.open(folder, storage=url, out=out)
     _require_success(study, references(registry))
     return study
+
+
+def _checked_name(name: str) -> str:
+    """A study's name, which names its folder too.
+
+    Raises:
+        SpaceError: it is no name of a folder.
+    """
+    if name in ("", ".", "..") or not name.isprintable() or {"/", "\\"} & set(name):
+        raise SpaceError(
+            f"The name of a study must be the name of a folder, without slashes, got {name!r}. "
+            f"Name it with --study NAME; --out DIR says where its folder goes."
+        )
+    return name
+
+
+def _make(folder: Path) -> None:
+    """Makes a study's folder.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"The study's folder {folder} cannot be made: {error.strerror}. "
+            f"Choose another place with --out DIR."
+        ) from error
 
 
 def _adjusted(

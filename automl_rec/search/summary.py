@@ -9,6 +9,7 @@ from automl_rec.objectives.amount import amount
 from automl_rec.objectives.objective import Measurement, Objective
 from automl_rec.search.lessons import TIME_OVER, watched
 from automl_rec.search.title import title_of
+from automl_rec.search.wording import counted
 from automl_rec.space.configuration import Configuration
 from automl_rec.storage.records import TrialRecord
 
@@ -87,8 +88,9 @@ def _counts(trials: Sequence[TrialRecord], repeats: int) -> str:
         "failed": [t for t in trials if t.state == "failed"],
     }
     parts = [f"{len(found)} {name}{_time(found)}" for name, found in groups.items() if found]
-    parts += [f"{repeats} suggestions skipped as repeats"] * bool(repeats)
-    return f"{len(trials)} trials: {', '.join(parts)}." if parts else "No trial was run."
+    if repeats:
+        parts.append(f"{counted(repeats, 'suggestion')} skipped as repeats")
+    return f"{counted(len(trials), 'trial')}: {', '.join(parts)}." if parts else "No trial was run."
 
 
 def _time(trials: Sequence[TrialRecord]) -> str:

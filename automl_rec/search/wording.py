@@ -11,12 +11,17 @@ from automl_rec.storage.records import TrialRecord
 def begun(event: StudyStarted) -> str:
     """How a search begins, in one sentence."""
     verb = "goes on after" if event.finished else "begins:"
-    done = f" {event.finished} trials:" if event.finished else ""
-    limits = [f"{event.trials} trials"] if event.trials is not None else []
+    done = f" {counted(event.finished, 'trial')}:" if event.finished else ""
+    limits = [counted(event.trials, "trial")] if event.trials is not None else []
     limits += [f"{event.seconds:.0f} s left"] if event.seconds is not None else []
     budget = " and ".join(limits) or "no limit"
-    workers = f"{event.workers} worker{'s' if event.workers > 1 else ''}"
+    workers = counted(event.workers, "worker")
     return f"Study {event.name} {verb}{done} {budget}, {workers}, results in {event.folder}."
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, e.g. ``1 trial``, ``3 trials``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def cells(trial: TrialRecord, objectives: Sequence[Objective]) -> list[str]:

@@ -156,6 +156,11 @@ def test_counts_and_times_are_told() -> None:
     assert commonest_reason(trials[:2]) is None
 
 
+def test_one_is_counted_without_a_plural() -> None:
+    text = "\n".join(sentences((POPULAR,), (POPULAR,), OBJECTIVES, {"popularity"}, repeats=1))
+    assert text.startswith("1 trial: 1 complete (5 s), 1 suggestion skipped as repeats.")
+
+
 @pytest.mark.parametrize(
     ("quality", "expected"),
     [

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from automl_rec import export
-from automl_rec.errors import StorageError, StudyFailedError, StudyMismatchError
+from automl_rec.errors import SpaceError, StorageError, StudyFailedError, StudyMismatchError
+from automl_rec.objectives.amount import amount
 from automl_rec.search.events import StudyEnded, StudyEvent, StudyStarted
 from automl_rec.search.study import Study, run
 from automl_rec.storage.records import TrialRecord
@@ -134,7 +135,10 @@ def test_failures_are_recorded_with_their_reason_and_the_study_goes_on(
     }
     assert found["raise"].reason is not None
     assert found["raise"].reason.startswith("ValueError: no such luck (at unruly:")
-    assert "SIGKILL" in (found["die"].reason or "")
+    assert found["die"].reason == "Its worker was killed by SIGKILL."
+    log = (tmp_path / "runs/planted/logs/worker-0.log").read_text()
+    assert "no such luck" in log
+    assert "noise" in log
     assert "DivergenceError" in (found["nan"].reason or "")
     assert isinstance(heard[-1], StudyEnded)
     assert heard[-1].why == "exhausted"
@@ -200,6 +204,10 @@ def test_a_bound_refuses_before_anything_is_trained(space_file: SpaceFile, tmp_p
     assert refused
     for trial in refused:
         assert trial.worker is None
+        least = amount(trial.measurements["bytes"].value, "B")
+        beyond = amount(trial.measurements["bytes"].value - 500, "B")
+        said = f"Refused on price: bytes at least {least}, {beyond} beyond the bound."
+        assert trial.reason == said
         assert trial.measurements["bytes"].value > 500
         assert trial.violations["bytes"] == trial.measurements["bytes"].value - 500
     for trial in study.trials:
@@ -302,3 +310,33 @@ def test_a_worker_that_is_killed_has_its_trial_run_again(
     assert "StudyEnded" in output
     study = Study.open(tmp_path / "runs" / "planted")
     assert [trial.state for trial in study.trials] == ["complete"] * 6
+
+
+def test_a_study_is_opened_from_within_its_folder_and_through_a_link(
+    space_file: SpaceFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(space_file(PLAIN + "budget: {trials: 1}\nmodel: popularity\n"), out=tmp_path / "runs")
+    link = tmp_path / "latest"
+    link.symlink_to(tmp_path / "runs" / "planted")
+    assert Study.open(link).name == "planted"
+    monkeypatch.chdir(link)
+    assert Study.open(".").name == "planted"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../up", "/abs", "a/b", "a\\b", "a\nb"])
+def test_a_study_cannot_be_named_out_of_its_folder(
+    name: str, space_file: SpaceFile, tmp_path: Path
+) -> None:
+    space = space_file(PLAIN + "model: popularity\n")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SpaceError, match="must be the name of a folder, without slashes, got"):
+        run(space, out=tmp_path / "runs", name=name)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_with_a_remedy(
+    space_file: SpaceFile, tmp_path: Path
+) -> None:
+    space = space_file(PLAIN + "model: popularity\n")
+    with pytest.raises(StorageError, match="cannot be made: Not a directory"):
+        run(space, out=tmp_path / "events.csv")
