@@ -1,6 +1,7 @@
 """What a trial is measured by: every objective's name, direction and unit."""
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -43,8 +44,8 @@ def resolve(requests: Sequence["ObjectiveRequest"]) -> tuple[Objective, ...]:
     """The objectives a space asks for.
 
     Raises:
-        SpaceError: a name is unknown, stands twice, has the wrong direction, or no quality is
-            among them.
+        SpaceError: a name is unknown, stands twice, has the wrong direction or an impossible
+            bound, or no quality is among them.
     """
     resolved = tuple(_resolve(request) for request in requests)
     names = [objective.name for objective in resolved]
@@ -74,7 +75,19 @@ def _resolve(request: "ObjectiveRequest") -> Objective:
             f"{request.where}: {request.name} can only be {objective.direction}d, got "
             f"{request.direction}. Write {request.name}: {objective.direction}."
         )
+    _check_bound(request, objective)
     return replace(objective, bound=request.bound)
+
+
+def _check_bound(request: "ObjectiveRequest", objective: Objective) -> None:
+    """Refuse a bound outside the values that the objective can have."""
+    bound, quality = request.bound, objective.direction == "maximize"
+    if bound is not None and not 0 <= bound <= (1 if quality else math.inf):
+        required = "from 0 to 1" if quality else "0 or more"
+        raise SpaceError(
+            f"{request.where}: the bound of {request.name} must be {required}, got {bound:g}. "
+            "Correct it."
+        )
 
 
 def _examples() -> Iterable[str]:

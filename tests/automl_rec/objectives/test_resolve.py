@@ -1,0 +1,37 @@
+"""Which objectives a space may ask for."""
+
+import math
+
+import pytest
+
+from automl_rec.errors import SpaceError
+from automl_rec.objectives import resolve
+from automl_rec.objectives.objective import Direction
+from automl_rec.space.space import ObjectiveRequest
+
+
+def asked(name: str, direction: Direction | None, bound: float | None) -> ObjectiveRequest:
+    return ObjectiveRequest(name, direction, bound, "space.yaml:3")
+
+
+def test_a_request_takes_direction_and_unit_from_its_objective() -> None:
+    quality, cost = resolve([asked("recall@5", None, 0.2), asked("bytes", "minimize", 4e6)])
+    assert (quality.direction, quality.unit, quality.bound) == ("maximize", "", 0.2)
+    assert (cost.direction, cost.unit, cost.bound) == ("minimize", "B", 4e6)
+    assert cost.violation(5e6) == 1e6
+
+
+@pytest.mark.parametrize("bound", [-0.1, 1.01, 30.0, math.nan])
+def test_bound_that_no_quality_can_have_is_refused(bound: float) -> None:
+    with pytest.raises(SpaceError, match=r"yaml:3: the bound of ndcg@10 must be from 0 to 1, got"):
+        resolve([asked("ndcg@10", "maximize", bound)])
+
+
+@pytest.mark.parametrize("bound", [0.0, 1.0])
+def test_ends_of_the_qualities_are_bounds(bound: float) -> None:
+    assert resolve([asked("ndcg@10", "maximize", bound)])[0].bound == bound
+
+
+def test_bound_below_every_cost_is_refused() -> None:
+    with pytest.raises(SpaceError, match=r"the bound of bytes must be 0 or more, got -4\."):
+        resolve([asked("ndcg@10", None, None), asked("bytes", "minimize", -4)])
