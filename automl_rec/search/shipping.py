@@ -11,7 +11,7 @@ import numpy as np
 from automl_rec import export
 from automl_rec.builder import Served, restore
 from automl_rec.data import Prepared, prepare
-from automl_rec.errors import SpaceError, StudyMismatchError
+from automl_rec.errors import ExportError, SpaceError, StudyMismatchError
 from automl_rec.evaluation import evaluate, measure
 from automl_rec.objectives import cutoff, resolve
 from automl_rec.objectives.objective import Measurement, Objective
@@ -76,11 +76,11 @@ def ship(
             f"({manifest.data_digest[:12]} became {data.digest[:12]}). "
             f"Put the former files back, or search again."
         )
-    bench = _Bench(data, manifest.objectives, registry, one, confirm)
     configuration = Configuration.from_dict(trial.configuration)
+    bench = _Bench(data, manifest.objectives, registry, one, configuration, confirm)
     path = home / "artefacts" / trial.digest / export.MODEL
     if not path.is_file():
-        return bench.train(folder, configuration, trial.seed)
+        return bench.train(folder, trial.seed)
     facts = {"trial": trial.number, "seed": trial.seed, "train_seconds": trial.train_seconds}
     return bench.write(folder, path, bench.restored(path), trial.measurements, facts)
 
@@ -104,7 +104,7 @@ def train(
     data = prepare(space.data)
     one = one_space(space, configuration, objectives)
     seed = derive_seed(space.search.seed, configuration.digest, 0)
-    return _Bench(data, objectives, registry, one, confirm).train(folder, configuration, seed)
+    return _Bench(data, objectives, registry, one, configuration, confirm).train(folder, seed)
 
 
 def only_configuration(space: Space) -> Configuration:
@@ -167,20 +167,25 @@ class _Bench:
     objectives: tuple[Objective, ...]
     registry: Registry
     one: Mapping[str, Any]
+    configuration: Configuration
     confirm: int
+
+    def __post_init__(self) -> None:
+        if self.confirm < 0:
+            raise ExportError(f"confirm must be 0 or more trainings, got {self.confirm}. Raise it.")
 
     def restored(self, path: Path) -> Served:
         stored = export.read_model(path)
         parts = (stored.configuration, self.data.catalog, self.registry)
         return restore(*parts, stored.layouts, stored.tensors)
 
-    def train(self, folder: Path, configuration: Configuration, seed: int) -> Shipped:
-        found = evaluate(configuration, self.data, self.objectives, self.registry, seed=seed)
+    def train(self, folder: Path, seed: int) -> Shipped:
+        found = evaluate(self.configuration, self.data, self.objectives, self.registry, seed=seed)
         assert found.served is not None, "nothing stops a training that is not searched"
         facts = {"seed": seed, "train_seconds": found.outcome.train_seconds}
         with tempfile.TemporaryDirectory() as place:
             path = Path(place) / export.MODEL
-            export.write_model(path, found.served, configuration)
+            export.write_model(path, found.served, self.configuration)
             return self.write(folder, path, found.served, found.outcome.measurements, facts)
 
     def write(
@@ -191,18 +196,17 @@ class _Bench:
         measured: Measured,
         facts: Mapping[str, Any],
     ) -> Shipped:
-        configuration = export.read_model(path).configuration
         qualities = [objective for objective in self.objectives if cutoff(objective.name)]
         tested = measure(served, self.data, "test", qualities)
         measurements = {"validation": measured, "test": tested}
         if self.confirm:
-            measurements["confirmed"] = self._confirmed(configuration, facts["seed"])
+            measurements["confirmed"] = self._confirmed(facts["seed"])
         plugins = plugin_versions(self.registry)
         content = export.Artefact(path, self.one, self.data, measurements, plugins, facts)
-        return Shipped(export.write(folder, content), configuration, measurements)
+        return Shipped(export.write(folder, content), self.configuration, measurements)
 
-    def _confirmed(self, configuration: Configuration, seed: int) -> Measured:
-        parts = (configuration, self.data, self.objectives, self.registry)
+    def _confirmed(self, seed: int) -> Measured:
+        parts = (self.configuration, self.data, self.objectives, self.registry)
         seeds = [derive_seed(seed, "confirm", repeat) for repeat in range(self.confirm)]
         runs = [evaluate(*parts, seed=other).outcome.measurements for other in seeds]
         return {o.name: _mean([run[o.name].value for run in runs]) for o in self.objectives}
