@@ -187,7 +187,8 @@ class Registry:
     def _missing(self, kind: Kind, name: str) -> str:
         names = self._names(kind)
         hint = "".join(f' Did you mean "{n}"?' for n in difflib.get_close_matches(name, names, 1))
-        broken = "".join(f" {p.reason}" for p in self.plugins if p.state == "broken")
+        reasons = dict.fromkeys(p.reason for p in self.plugins if p.state == "broken")
+        broken = "".join(f" {reason}" for reason in reasons)
         listed = ", ".join(names) or "none"
         return f'No {kind} component is named "{name}". Installed: {listed}.{hint}{broken}'
 

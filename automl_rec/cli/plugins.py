@@ -28,13 +28,13 @@ def run(arguments: argparse.Namespace) -> int:
     rows = _rows(registry)
     if arguments.name and arguments.name not in KINDS:
         return _show(registry, arguments)
-    if arguments.name:
-        rows = [row for row in rows if row["kind"] == arguments.name]
+    chosen = [row for row in rows if arguments.name in (None, row["kind"])]
     if arguments.json:
-        print_json(rows)
+        print_json(chosen)
         return 0
-    working = [row for row in rows if row["state"] == "ok"]
+    working = [row for row in chosen if row["state"] == "ok"]
     print_table([{k: r[k] for k in ("kind", "name", "summary", "distribution")} for r in working])
+    # Those of any kind: what cannot be loaded may have held components of the kind asked for.
     for row in rows:
         if row["state"] != "ok":
             print(
@@ -102,7 +102,7 @@ def _show(registry: Any, arguments: argparse.Namespace) -> int:
         print_json(found)
         return 0
     for row in found:
-        print(f"{row['kind']} {row['name']}: {row['summary']}")
+        print(f"{row['kind']} {row['name']}: {row['summary']}".removesuffix(": "))
         print(f"from {row['distribution']} {row['version']}")
         if row["state"] != "ok":
             print(f"{row['state']}: {row['reason']}")

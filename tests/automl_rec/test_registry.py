@@ -164,8 +164,9 @@ def test_an_entry_declared_twice_names_both_distributions_and_is_refused(install
         PluginError,
         match=r'Plugin entry "twins" is declared by acme-recs 1.0 and by other-recs 2.0\. '
         r"Uninstall one of them",
-    ):
+    ) as caught:
         registry.component("model", "acme-model")
+    assert str(caught.value).count("is declared by") == 1
     one_blocked = Registry.discover(without=["other-recs:twins"])
     assert one_blocked.origin("model", "acme-model").distribution == "acme-recs"
 
