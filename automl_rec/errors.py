@@ -9,6 +9,7 @@
     ├── DivergenceError       a training whose loss or weights stopped being finite
     ├── StudyFailedError      a study of which nothing came
     ├── StorageError          the database
+    │   └── NotStoredError    a study or a trial that the database does not hold
     └── ExportError           artefacts, written or read
 
 A message is one sentence of fact and one of remedy. The command line prints it and exits with
@@ -58,6 +59,12 @@ class StorageError(AutomlRecError):
     """The study's database cannot be read or written."""
 
     exit_status = 1
+
+
+class NotStoredError(StorageError):
+    """A study or a trial is asked for that is not there: the name is wrong, not the database."""
+
+    exit_status = 2
 
 
 class ExportError(AutomlRecError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from automl_rec import pareto
 from automl_rec.data import Prepared, prepare
-from automl_rec.errors import SpaceError, StorageError, StudyFailedError
+from automl_rec.errors import NotStoredError, SpaceError, StorageError, StudyFailedError
 from automl_rec.objectives import resolve
 from automl_rec.objectives.objective import Objective
 from automl_rec.registry import Registry
@@ -127,10 +127,10 @@ class Study:
         """The trial of a number.
 
         Raises:
-            StorageError: there is none.
+            NotStoredError: there is none.
         """
         if not 0 <= number < len(self.trials):
-            raise StorageError(
+            raise NotStoredError(
                 f"The study {self.name!r} has trials 0 to {len(self.trials) - 1}, asked for was "
                 f"{number}. Choose one of them."
             )
@@ -190,7 +190,7 @@ class Study:
     def _completed(self, number: int) -> TrialRecord:
         trial = self.trial(number)
         if trial.state != "complete":
-            raise StorageError(
+            raise NotStoredError(
                 f"The trial {number} of the study {self.name!r} must be complete to be exported, "
                 f"but was {trial.state}. Choose one that automl-rec front {self.name} lists."
             )

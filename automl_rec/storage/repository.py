@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from sqlalchemy import URL, insert, select
 
-from automl_rec.errors import StorageError, StudyMismatchError
+from automl_rec.errors import NotStoredError, StorageError, StudyMismatchError
 from automl_rec.storage.database import Database
 from automl_rec.storage.mirror import Mirror
 from automl_rec.storage.records import Manifest
@@ -67,14 +67,15 @@ class Repository:
         """The study of a name.
 
         Raises:
-            StorageError: there is none, or the database refuses.
+            NotStoredError: there is none.
+            StorageError: the database refuses.
         """
         row = self._find(name)
         if row is None:
             names = [manifest.name for manifest in self.studies()]
             close = difflib.get_close_matches(name, names, 1)
             hint = f' Did you mean "{close[0]}"?' if close else ""
-            raise StorageError(
+            raise NotStoredError(
                 f"The storage {shown(self._database.url)} has no study {name!r}; it has "
                 f"{', '.join(names) or 'none'}. Name one of them, or another --storage.{hint}"
             )
@@ -146,7 +147,7 @@ def _check_file(url: URL, *, create: bool) -> None:
     if path is None:
         return
     if not create and not path.exists():
-        raise StorageError(
+        raise NotStoredError(
             f"There is no study database at {path}. Search first, or name another --storage."
         )
     if not path.parent.is_dir():
