@@ -31,6 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     from automl_rec.objectives import resolve
     from automl_rec.registry import Registry
     from automl_rec.search.sampled_prices import sampled_prices
+    from automl_rec.search.wording import counted
     from automl_rec.space.checker import read_space
 
     registry = Registry.discover(without=arguments.without)
@@ -42,8 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
         print_json([_plain(price) for price in found])
         return 0
     size = space.configurations()
-    counted = "infinitely many" if size is None else f"{size:,}"
-    print(f"{arguments.space} is sound: {counted} configurations of {len(found)} models.")
+    sizes = "infinitely many configurations" if size is None else counted(size, "configuration")
+    print(f"{arguments.space} is sound: {sizes} of {counted(len(found), 'model')}.")
     print(
         f"Data: {data.catalog.num_users:,} users, {data.catalog.num_items:,} items, "
         f"{data.description['train']:,} train events, split {data.description['split']}."
@@ -52,6 +53,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"Note: {note}")
     print(f"\nPrices of {SAMPLED} random configurations:")
     print_table([_shown(price) for price in found])
+    if all(price.refused == price.sampled for price in found):
+        print(
+            "No sampled configuration is feasible: each breaks a bound, or its parts cannot stand "
+            "together. Loosen the bounds under objectives, or add smaller components."
+        )
     return 0
 
 

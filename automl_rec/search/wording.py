@@ -20,8 +20,8 @@ def begun(event: StudyStarted) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun, e.g. ``1 trial``, ``3 trials``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """A number with its noun, e.g. ``1 trial``, ``3,000 trials``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def cells(trial: TrialRecord, objectives: Sequence[Objective]) -> list[str]:
