@@ -39,10 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
             out=arguments.runs,
             name=arguments.study,
             storage=arguments.storage,
-            trials=_at_least_one(arguments.trials, "--trials"),
+            trials=_at_least(1, arguments.trials, "--trials"),
             seconds=_seconds(arguments.timeout),
-            workers=_at_least_one(arguments.workers, "--workers"),
-            seed=arguments.seed,
+            workers=_at_least(1, arguments.workers, "--workers"),
+            seed=_at_least(0, arguments.seed, "--seed"),
             without=arguments.without,
             deterministic=arguments.deterministic,
             listeners=[listener],
@@ -50,11 +50,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _at_least_one(value: int | None, option: str) -> int | None:
+def _at_least(least: int, value: int | None, option: str) -> int | None:
     from automl_rec.errors import SpaceError
 
-    if value is not None and value < 1:
-        raise SpaceError(f"{option} must be at least 1, got {value}. Raise it.")
+    if value is not None and value < least:
+        raise SpaceError(f"{option} must be at least {least}, got {value}. Raise it.")
     return value
 
 
@@ -65,8 +65,9 @@ def _seconds(text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return float(text) if text.replace(".", "", 1).isdigit() else parse_seconds(text)
+        seconds = float(text) if text.replace(".", "", 1).isdigit() else parse_seconds(text)
     except ValueError:
-        raise SpaceError(
-            f"--timeout must be a duration, got {text!r}. Write 90s, 30m or 1h."
-        ) from None
+        seconds = 0.0
+    if seconds <= 0:
+        raise SpaceError(f"--timeout must be a duration, got {text!r}. Write 90s, 30m or 1h.")
+    return seconds

@@ -1,6 +1,7 @@
 """Studies: run or continue one, and read what came of it."""
 
 import contextlib
+import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from automl_rec.space.configuration import Configuration
 
 RUNS = Path("runs")
+LOGS = "logs"
 
 
 @dataclass(frozen=True)
@@ -254,15 +256,17 @@ def run(
     name = _checked_name(Path(space.path).stem if name is None else name)
     folder = Path(out) / name
     url = storage or default_url(Path(out), name)
-    _make(folder)
     with contextlib.ExitStack() as stack:
+        undo = stack.enter_context(contextlib.ExitStack())
+        undo.callback(_unmake, _make(folder))
         # Started first: their imports run while this process prepares the data.
-        engine = LocalEngine(_workers(space), folder / "logs")
+        engine = LocalEngine(_workers(space), folder / LOGS)
         stack.callback(engine.close)
         data = prepare(space.data)
         repository = stack.enter_context(Repository.open(url))
         stored = repository.create_study(manifest_of(name, space, objectives, data, registry))
         check_seed(stored, seed)
+        undo.pop_all()
         session = Session(
             space=space,
             objectives=objectives,
@@ -298,12 +302,16 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path) -> list[Path]:
     """Makes a study's folder.
+
+    Returns:
+        The folders that were not there before, innermost first.
 
     Raises:
         StorageError: it cannot be made.
     """
+    absent = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -311,6 +319,16 @@ def _make(folder: Path) -> None:
             f"The study's folder {folder} cannot be made: {error.strerror}. "
             f"Choose another place with --out DIR."
         ) from error
+    return absent
+
+
+def _unmake(folders: Sequence[Path]) -> None:
+    """Removes the folders of a study that never began, where nobody else has put anything."""
+    for folder in folders[:1]:
+        shutil.rmtree(folder / LOGS, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def _adjusted(
@@ -361,5 +379,5 @@ def _require_success(study: Study, references: Collection[str]) -> None:
     if ran and all(trial.state == "failed" for trial in ran):
         raise StudyFailedError(
             f"Every one of {len(ran)} trials failed, most of them with: "
-            f"{commonest_reason(study.trials)} See the workers' logs in {study.folder / 'logs'}."
+            f"{commonest_reason(study.trials)} See the workers' logs in {study.folder / LOGS}."
         )
