@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 from automl_rec.data.reader import PARTS, event_files
-from automl_rec.data.request import DataRequest
+from automl_rec.data.request import DataRequest, Format
 from automl_rec.data.table import existing, format_of, is_compressed
 from automl_rec.errors import DataError
 
@@ -26,15 +27,15 @@ def digest_of(request: DataRequest) -> str:
         "format_version": FORMAT_VERSION,
         "request": request.canonical(),
         "files": {
-            name: (
-                format_of(existing(path), given),
-                is_compressed(existing(path)),
-                _file_digest(path),
-            )
+            name: (_format(existing(path), given), _file_digest(path))
             for name, path, given in files
         },
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _format(path: Path, given: Format | None) -> str:
+    return format_of(path, given) + (".gz" if is_compressed(path) else "")
 
 
 def _file_digest(path: str) -> str:
