@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from automl_rec.plugin import Catalog, GradientModel, Layers, Pairs, Requests, Sampling, Sequences
-from automl_rec_models.collaborative.pairwise import bpr, penalty, rows_of
+from automl_rec_models.collaborative.pairwise import penalised_bpr, rows_of
 
 START = 0.1
 """Standard deviation of the rows at the start."""
@@ -35,8 +35,7 @@ class BprMf(GradientModel):
     def loss(self, batch: Pairs | Sequences) -> Tensor:
         """See `GradientModel.loss`."""
         assert isinstance(batch, Pairs)
-        rows = rows_of(batch, self.user, self.item)
-        return bpr(rows) + self._regularization * penalty(rows)
+        return penalised_bpr(rows_of(batch, self.user, self.item), self._regularization)
 
     def scores(self, requests: Requests) -> Tensor:
         """See `Model.scores`."""

@@ -16,7 +16,14 @@ from automl_rec.plugin import (
 )
 from automl_rec_models.collaborative.bpr_mf import START
 from automl_rec_models.collaborative.graph import Graph, Rows
-from automl_rec_models.collaborative.pairwise import PairRows, bpr, item_ids, penalty, rows_of
+from automl_rec_models.collaborative.pairwise import (
+    PairRows,
+    bpr,
+    item_ids,
+    penalised_bpr,
+    penalty,
+    rows_of,
+)
 
 
 class LightGcn(GradientModel):
@@ -65,12 +72,12 @@ class LightGcn(GradientModel):
         """See `GradientModel.loss`."""
         assert isinstance(batch, Pairs)
         start = rows_of(batch, self.user, self.item)
-        ranked = start
-        if len(self._weights) > 1:
-            spread = self._spread_rows()
-            items = spread.items.index_select(0, item_ids(batch).reshape(-1))
-            items = items.reshape(len(batch.items), -1, items.shape[1])
-            ranked = PairRows(spread.users.index_select(0, batch.users), items)
+        if len(self._weights) == 1:
+            return penalised_bpr(start, self._regularization)
+        spread = self._spread_rows()
+        items = spread.items.index_select(0, item_ids(batch).reshape(-1))
+        items = items.reshape(len(batch.items), -1, items.shape[1])
+        ranked = PairRows(spread.users.index_select(0, batch.users), items)
         return bpr(ranked) + self._regularization * penalty(start)
 
     def scores(self, requests: Requests) -> Tensor:

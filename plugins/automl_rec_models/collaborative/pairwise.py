@@ -45,17 +45,46 @@ def penalty(rows: PairRows) -> Tensor:
     return result
 
 
+def penalised_bpr(rows: PairRows, regularization: float) -> Tensor:
+    """``bpr(rows) + regularization * penalty(rows)`` in half the passes over memory."""
+    result: Tensor = _PenalisedBpr.apply(*rows, regularization)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _PenalisedBpr(torch.autograd.Function):
+    """See `penalised_bpr`."""
+
+    @staticmethod
+    def forward(ctx: Any, users: Tensor, items: Tensor, regularization: float) -> Tensor:
+        gaps = items[:, 1:] - items[:, :1]
+        scores = torch.linalg.vecdot(gaps, users[:, None])
+        ctx.save_for_backward(users, items, gaps, scores)
+        ctx.regularization = regularization
+        return F.softplus(scores).mean() + regularization * _half_square(users, items)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None]:
+        users, items, gaps, scores = ctx.saved_tensors
+        doubts = (scores.sigmoid() * (slope / scores.numel()))[:, :, None]
+        of_items = torch.empty_like(items)
+        torch.mul(users[:, None], doubts, out=of_items[:, 1:])
+        torch.sum(of_items[:, 1:], 1, out=of_items[:, 0]).neg_()
+        of_users = (gaps * doubts).sum(1)
+        each = ctx.regularization * float(slope) / len(users)
+        of_users.add_(users, alpha=each)
+        of_items[:, :1].add_(items[:, :1], alpha=each)
+        of_items[:, 1:].add_(items[:, 1:], alpha=each / gaps.shape[1])
+        return of_users, of_items, None
+
+
 class _Penalty(torch.autograd.Function):
     """See `penalty`."""
 
     @staticmethod
     def forward(ctx: Any, users: Tensor, items: Tensor) -> Tensor:
         ctx.save_for_backward(users, items)
-        share = 1 / (items.shape[1] - 1)
-        total = _square(users) + share * _square(items)
-        if share < 1:
-            total += (1 - share) * _square(items[:, 0])
-        return total / (2 * len(users))
+        return _half_square(users, items)
 
     @staticmethod
     @once_differentiable
@@ -66,6 +95,14 @@ class _Penalty(torch.autograd.Function):
         if items.shape[1] > 2:
             of_items[:, 1:] /= items.shape[1] - 1
         return users * each, of_items
+
+
+def _half_square(users: Tensor, items: Tensor) -> Tensor:
+    share = 1 / (items.shape[1] - 1)
+    total = _square(users) + share * _square(items)
+    if share < 1:
+        total += (1 - share) * _square(items[:, 0])
+    return total / (2 * len(users))
 
 
 def _square(rows: Tensor) -> Tensor:

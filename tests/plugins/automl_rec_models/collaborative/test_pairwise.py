@@ -6,7 +6,13 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from automl_rec.plugin import Pairs
-from automl_rec_models.collaborative.pairwise import PairRows, bpr, item_ids, penalty
+from automl_rec_models.collaborative.pairwise import (
+    PairRows,
+    bpr,
+    item_ids,
+    penalised_bpr,
+    penalty,
+)
 
 
 def rows(users: int = 4, negatives: int = 3, width: int = 5) -> PairRows:
@@ -58,3 +64,12 @@ def test_the_penalty_is_half_the_mean_squared_lengths(negatives: int) -> None:
     each = length(given.users) + length(given.items[:, 0]) + length(given.items[:, 1:]).mean(1)
     torch.testing.assert_close(penalty(given), each.mean() / 2)
     assert gradcheck(lambda *parts: penalty(PairRows(*parts)), tuple(given))
+
+
+@pytest.mark.parametrize("negatives", [1, 3])
+@pytest.mark.parametrize("regularization", [0.0, 0.7])
+def test_loss_and_penalty_in_one_equal_their_sum(negatives: int, regularization: float) -> None:
+    given = rows(negatives=negatives)
+    together = penalised_bpr(given, regularization)
+    torch.testing.assert_close(together, bpr(given) + regularization * penalty(given))
+    assert gradcheck(lambda *parts: penalised_bpr(PairRows(*parts), regularization), tuple(given))
