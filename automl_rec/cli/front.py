@@ -62,7 +62,11 @@ def _plain(study: "Study", trial: "TrialRecord", knee: bool) -> dict[str, Any]: 
 def _flat(study: "Study", trial: "TrialRecord", knee: bool) -> dict[str, Any]:  # noqa: FBT001 - a column
     from automl_rec.space.configuration import Configuration
 
-    values = {o.name: trial.measurements[o.name].value for o in study.objectives}
+    values: dict[str, float | None] = {}
+    for objective in study.objectives:
+        found = trial.measurements[objective.name]
+        values[objective.name] = found.value
+        values[f"{objective.name}_standard_error"] = found.standard_error
     text = Configuration.from_dict(trial.configuration).text
     return {"trial": trial.number, "knee": knee, **values, "configuration": text}
 

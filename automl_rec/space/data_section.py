@@ -5,6 +5,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
+from automl_rec.data.builtin import list_sources
 from automl_rec.data.columns import ColumnNames
 from automl_rec.data.request import (
     DataRequest,
@@ -61,7 +62,7 @@ def data_fields(folder: Path) -> dict[str, Reader]:
 
     features = feature_fields(path)
     return {
-        "source": text,
+        "source": one_of([source.name for source in list_sources()]),
         "path": path,
         "train": path,
         "validation": path,
