@@ -20,7 +20,7 @@ def serve(url: str, host: str, port: int) -> None:
         ) from error
     try:
         run_server(url, host=host, port=port)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise StorageError(
             f"The dashboard cannot listen on {host}:{port}: {error}. Choose another --port."
         ) from error

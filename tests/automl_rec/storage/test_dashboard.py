@@ -1,12 +1,15 @@
 """Optuna Dashboard shows a study of ours as it is."""
 
 import json
+import socket
 from collections.abc import Callable
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
 import pytest
 
+from automl_rec.errors import StorageError
+from automl_rec.storage.dashboard import serve
 from automl_rec.storage.mirror import Place
 from automl_rec.storage.records import FinishedTrial
 from automl_rec.storage.stored_study import StoredStudy
@@ -26,6 +29,17 @@ def ask(application: Callable[..., Any], path: str) -> Any:
     body = b"".join(application(environment, start))
     assert statuses == ["200 OK"], body
     return json.loads(body)
+
+
+@pytest.mark.usefixtures("study")
+def test_a_port_that_cannot_be_listened_on_is_an_error_with_a_remedy(
+    url: str,
+) -> None:
+    pytest.importorskip("optuna_dashboard")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        for port in (taken.getsockname()[1], 99_999):
+            with pytest.raises(StorageError, match=f"cannot listen on 127.0.0.1:{port}: .*--port"):
+                serve(url, "127.0.0.1", port)
 
 
 def test_the_dashboard_names_objectives_and_knows_what_is_infeasible(
