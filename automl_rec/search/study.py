@@ -1,6 +1,7 @@
 """Studies: run or continue one, and read what came of it."""
 
 import contextlib
+import math
 import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from automl_rec.search.pick import parse_pick
 from automl_rec.search.pricing import Pricing
 from automl_rec.search.session import Session, check_seed, manifest_of
 from automl_rec.search.summary import above_references, commonest_reason, sentences
+from automl_rec.search.wording import counted
 from automl_rec.space.checker import read_space
 from automl_rec.space.space import Space
 from automl_rec.storage.records import CurvePoint, Manifest, TrialRecord
@@ -369,11 +371,20 @@ def _price(data: Prepared, registry: Registry) -> "Callable[[Configuration], Pri
 
 
 def _require_success(study: Study, references: Collection[str]) -> None:
-    """Raises where nothing but the reference models (popularity) could be trained.
+    """Raises where nothing ran, or nothing but the reference models (popularity) did not fail.
 
     Raises:
         StudyFailedError: see above.
     """
+    if study.trials and not any(trial.worker for trial in study.trials):
+        nearest = min(
+            study.trials,
+            key=lambda trial: sum(trial.violations.values()) if trial.violations else math.inf,
+        )
+        raise StudyFailedError(
+            f"{counted(len(study.trials), 'configuration')} tried, none could be run; the nearest: "
+            f"{nearest.reason} Widen the bounds or the space."
+        )
     models = [(trial, next(iter(trial.configuration["model"]))) for trial in study.trials]
     ran = [trial for trial, model in models if trial.worker and model not in references]
     if ran and all(trial.state == "failed" for trial in ran):

@@ -215,6 +215,19 @@ def test_a_bound_refuses_before_anything_is_trained(space_file: SpaceFile, tmp_p
             assert trial.measurements["bytes"].value <= 500
 
 
+def test_a_bound_that_nothing_keeps_is_a_failure_that_names_the_nearest(
+    space_file: SpaceFile, tmp_path: Path
+) -> None:
+    space = space_file(
+        HEAD + "objectives: {ndcg@10: maximize, bytes: {minimize: true, max: 10B}}\n"
+        "model: {ease: {regularization: [10, 100]}}\n"
+    )
+    # Popularity stores one 4-byte count of each of 40 items.
+    nearest = "none could be run; the nearest: Refused on price: bytes at least 160 B, 150 B beyond"
+    with pytest.raises(StudyFailedError, match=nearest):
+        run(space, out=tmp_path / "runs", workers=1)
+
+
 def test_a_deterministic_search_gives_the_same_trials_twice(
     space_file: SpaceFile, tmp_path: Path
 ) -> None:
