@@ -33,6 +33,7 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status: 0 done, 1 failed, 2 bad input."""
+    _shorten_spins()
     parsed = _parser().parse_args(arguments)
     try:
         status: int = parsed.run(parsed)
@@ -47,6 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status
+
+
+def _shorten_spins() -> None:
+    """Trainings of this process wait as its workers' do; said before anything imports torch."""
+    from automl_rec.search.local import SHORT_SPIN
+
+    for name, value in SHORT_SPIN.items():
+        os.environ.setdefault(name, value)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -29,7 +29,7 @@ def add(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Searches, shows how it goes, and prints the front."""
+    """Searches, and shows how it goes and what came of it."""
     from automl_rec.search.display import display
     from automl_rec.search.study import run as search
 

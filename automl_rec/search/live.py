@@ -21,7 +21,9 @@ from automl_rec.search.events import (
     TrialRequeued,
     TrialStarted,
 )
+from automl_rec.search.title import title_of
 from automl_rec.search.wording import begun, cells
+from automl_rec.space.configuration import Configuration
 
 if TYPE_CHECKING:
     from automl_rec.storage.records import TrialRecord
@@ -47,7 +49,6 @@ class LiveView:
         self._started: StudyStarted | None = None
         self._deadline: float | None = None
         self._running: dict[str, _Line] = {}
-        self._titles: dict[int, str] = {}
         self._front: tuple[TrialRecord, ...] = ()
         self._ran, self._hypervolume = 0, 0.0
         self._live = Live(
@@ -83,6 +84,7 @@ class LiveView:
                 self._say(f"A trial will be run once more: {event.reason}")
             case StudyEnded():
                 self._live.stop()
+                self._show_front(event.front)
                 for sentence in event.sentences:
                     self._say(sentence)
 
@@ -97,9 +99,14 @@ class LiveView:
     def _finish(self, event: TrialFinished) -> None:
         self._running.pop(event.trial.digest, None)
         self._ran, self._hypervolume, self._front = event.ran, event.hypervolume, event.front
-        self._titles[event.trial.number] = event.title
         if event.trial.state == "failed":
             self._say(f"Trial {event.trial.number} failed: {event.trial.reason}")
+
+    def _show_front(self, front: "tuple[TrialRecord, ...]") -> None:
+        """Leaves the front on the screen when the live part goes."""
+        self._front = front
+        if front and self._started is not None:
+            self._console.print(self._front_table(self._started.objectives))
 
     def _say(self, sentence: str) -> None:
         self._console.print(Text(sentence))
@@ -135,7 +142,7 @@ class LiveView:
             table.add_column(objective.name, justify="right", no_wrap=True)
         table.add_column("configuration", no_wrap=True, overflow="ellipsis", ratio=1)
         for trial in self._front[:FRONT_ROWS]:
-            title = self._titles.get(trial.number, next(iter(trial.configuration["model"])))
+            title = title_of(Configuration.from_dict(trial.configuration))
             table.add_row(str(trial.number), *cells(trial, objectives), Text(title))
         if len(self._front) > FRONT_ROWS:
             table.add_row("...", *[""] * len(objectives), f"{len(self._front)} in all")

@@ -125,6 +125,17 @@ def test_the_live_view_shows_what_runs_and_the_front() -> None:
     assert text.rstrip().endswith("All done.")
 
 
+def test_the_front_stays_on_the_screen_with_what_its_trials_are() -> None:
+    stream = io.StringIO()
+    with LiveView(stream) as view:
+        view(EVENTS[0])
+        view(StudyEnded("interrupted", ("Stopped.",), (trial(7),), 0.25))
+    end = stream.getvalue().splitlines()[-3:]
+    assert end[0].split() == ["trial", "ndcg@10", "bytes", "configuration"]
+    assert end[1].split() == ["7", "0.1000", "±0.0100", "2", "kB", "ease(ridge=10)"]
+    assert end[2].strip() == "Stopped."
+
+
 def test_pipes_are_spared_rich() -> None:
     code = "import sys, automl_rec.search.display; print('rich' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
