@@ -133,7 +133,7 @@ def test_the_budget_of_trials_counts_those_that_ran(
     for trial in trials:
         if trial.state == "pruned":
             assert trial.violations == {"bytes": 3000.0}
-        assert trial.reason == "Refused on price: bytes at least 8 kB, 3 kB beyond the bound."
+            assert trial.reason == "Refused on price: bytes at least 8 kB, 3 kB beyond the bound."
 
 
 def test_what_cannot_be_priced_is_refused_or_failed_and_the_rest_goes_on(
