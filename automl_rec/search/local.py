@@ -29,7 +29,7 @@ THREAD_VARIABLES = (
 SHORT_SPIN = {"GOMP_SPINCOUNT": "2000"}
 """OpenMP threads sleep soon when they wait for each other. By default they spin for milliseconds,
 which on a machine with other work takes the processor from the thread waited for: measured, a
-training with two threads beside one busy process took 20 to 40 s in place of 5 s."""
+command with two threads on two processors under a load of 3 took 20 to 44 s in place of 5 s."""
 
 
 def default_workers() -> int:
