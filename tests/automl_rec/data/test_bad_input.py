@@ -253,9 +253,10 @@ def test_given_file_that_only_repeats_an_earlier_one_is_named(tmp_path: Path, pa
     texts[part] = HEADER + "b,3,4,30\n"
     for name, text in texts.items():
         (tmp_path / f"{name}.csv").write_text(text)
-    files = {name: str(tmp_path / f"{name}.csv") for name in texts}
+    train, validation, test = (str(tmp_path / f"{name}.csv") for name in texts)
+    request = DataRequest(train=train, validation=validation, test=test)
     with pytest.raises(DataError, match=rf"{part}\.csv: no event of this file counts"):
-        prepare(DataRequest(**files), tmp_path / "cache")
+        prepare(request, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 
 

@@ -11,9 +11,7 @@ from automl_rec.search.local import LocalEngine, processors
 
 
 @pytest.fixture
-def environments(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[list[dict[str, str]]]:
+def environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     before = set(psutil.Process().children())
     with closing(LocalEngine(2, tmp_path)):

@@ -67,7 +67,10 @@ def test_a_split_may_be_one_word(checked: Check) -> None:
         ("movielens-small", "data must be a mapping, got movielens-small."),
         ("{sorce: x}", 'there is no field "data.sorce". Known: source, path,'),
         ("{source: 3}", "data.source must be one of movielens-small, got 3"),
-        ("{source: movielens-small, path: y}", "data needs exactly one of source, path and train (with test)"),
+        (
+            "{source: movielens-small, path: y}",
+            "data needs exactly one of source, path and train (with test)",
+        ),
         ("{train: x}", "data.train is given without data.test."),
         ("{path: x, format: xlsx}", "data.format must be one of csv, tsv, parquet, inter, lists"),
         ("{path: x, columns: {usr: a}}", 'no field "data.columns.usr". Known: user, item,'),
