@@ -28,11 +28,11 @@ def run(arguments: argparse.Namespace) -> int:
     front = study.front()
     knee = study.knee()
     if arguments.json:
-        print_json([_plain(study, trial, trial is knee) for trial in front])
+        print_json([_plain(study, trial, knee=trial is knee) for trial in front])
     elif arguments.csv:
-        print_csv([_flat(study, trial, trial is knee) for trial in front])
+        print_csv([_flat(study, trial, knee=trial is knee) for trial in front])
     else:
-        print_table([_shown(study, trial, trial is knee) for trial in front], _title(study))
+        print_table([_shown(study, trial, knee=trial is knee) for trial in front], _title(study))
         for sentence in study.sentences():
             print(sentence)
     return 0
@@ -44,7 +44,7 @@ def _title(study: "Study") -> str:
     return f"Front of {study.name}: {len(study.trials)} trials{volume}"
 
 
-def _plain(study: "Study", trial: "TrialRecord", knee: bool) -> dict[str, Any]:  # noqa: FBT001 - a column
+def _plain(study: "Study", trial: "TrialRecord", *, knee: bool) -> dict[str, Any]:
     return {
         "trial": trial.number,
         "knee": knee,
@@ -59,7 +59,7 @@ def _plain(study: "Study", trial: "TrialRecord", knee: bool) -> dict[str, Any]: 
     }
 
 
-def _flat(study: "Study", trial: "TrialRecord", knee: bool) -> dict[str, Any]:  # noqa: FBT001 - a column
+def _flat(study: "Study", trial: "TrialRecord", *, knee: bool) -> dict[str, Any]:
     from automl_rec.space.configuration import Configuration
 
     values: dict[str, float | None] = {}
@@ -71,7 +71,7 @@ def _flat(study: "Study", trial: "TrialRecord", knee: bool) -> dict[str, Any]:  
     return {"trial": trial.number, "knee": knee, **values, "configuration": text}
 
 
-def _shown(study: "Study", trial: "TrialRecord", knee: bool) -> dict[str, Any]:  # noqa: FBT001 - a column
+def _shown(study: "Study", trial: "TrialRecord", *, knee: bool) -> dict[str, Any]:
     from automl_rec.objectives.amount import amount
     from automl_rec.search.title import title_of
     from automl_rec.space.configuration import Configuration
