@@ -124,7 +124,7 @@ def measure(judged: Lists, name: str) -> Measurement:
         shown = judged.items[:, :k]
         distinct = len(np.unique(shown[shown >= 0]))
         return Measurement(distinct / judged.num_items)
-    values = _METRICS[metric](judged.hits[:, :k], judged.relevant, k)
+    values = per_user(judged, name)
     error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
     return Measurement(float(values.mean()), error)
 
