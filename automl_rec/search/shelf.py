@@ -4,8 +4,6 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from automl_rec import pareto
 from automl_rec.objectives.objective import Objective
 from automl_rec.storage.records import TrialRecord
@@ -56,8 +54,7 @@ class Shelf:
         return pareto.front(tuple(trials), self._objectives).trials
 
     def _hypervolume(self) -> float:
-        scaled = pareto.scaled(self.front, self._objectives)
-        return pareto.hypervolume(scaled, np.ones(len(self._objectives)))
+        return pareto.hypervolume_of(self.front, self._objectives)
 
     def _sweep(self) -> None:
         """Removes what a run that was killed left behind."""
