@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from sqlite3 import Connection as SqliteConnection
+from sqlite3 import OperationalError as SqliteError
+from time import monotonic, sleep
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Select, create_engine, event
@@ -103,8 +105,22 @@ def _engine(url: URL) -> Engine:
 
 def _prepare(connection: SqliteConnection, _record: object) -> None:
     """Write-ahead log: readers never wait, and a commit costs no wait for the disk."""
-    connection.execute("PRAGMA journal_mode=WAL")
+    _keep_log(connection)
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _keep_log(connection: SqliteConnection) -> None:
+    """Sets the journal; SQLite does not wait here for others, so a new file's makers could meet."""
+    patience = monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except SqliteError as error:
+            if "locked" not in str(error) or monotonic() > patience:
+                raise
+            sleep(0.01)
+        else:
+            return
 
 
 def _reason(error: BaseException) -> str:
