@@ -20,7 +20,10 @@ from automl_rec.plugin import (
     Model,
     Product,
     Rank,
+    RankingModel,
     Requests,
+    RetrievalModel,
+    Rows,
     Sparsity,
     Table,
     TrainableMatrix,
@@ -96,8 +99,15 @@ class Served:
 
     def scores(self, requests: Requests) -> Tensor:
         """How well every item suits every request: (B, I) float32."""
+        assert isinstance(self.model, RetrievalModel), "only a retrieval model scores items"
         with torch.no_grad():
             return self.model.scores(requests)
+
+    def logits(self, rows: Rows) -> Tensor:
+        """The log-odds that each row's label is 1: (B,) float32."""
+        assert isinstance(self.model, RankingModel), "only a ranking model judges rows"
+        with torch.no_grad():
+            return self.model.logits(rows)
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the artefact by name; their bytes are its bytes."""

@@ -161,15 +161,16 @@ def _fit(
     if isinstance(built.model, ClosedFormModel):
         built.model.fit(data.catalog, torch.Generator().manual_seed(seed))
         return None
-    assert isinstance(built.model, GradientModel)
+    model = built.model
+    assert isinstance(model, GradientModel)
     quality = quality_of(objectives)
 
     def validate() -> tuple[float, float]:
-        found = _qualities(built.model, data, "validation", [quality])[quality]
+        found = _qualities(model, data, "validation", [quality])[quality]
         return found.value, found.standard_error or 0.0
 
     return train(
-        built.model,
+        model,
         data.catalog,
         validate,
         settings=built.training,

@@ -8,7 +8,6 @@ from automl_rec.plugin import Catalog, Sampling
 
 BITMAP_PLACES = 1 << 25
 """Users times items up to which every pair has its own byte; beyond, pairs are searched."""
-POPULARITY_EXPONENT = 0.75
 
 
 class Negatives:
@@ -19,6 +18,11 @@ class Negatives:
     """
 
     def __init__(self, catalog: Catalog, sampling: Sampling) -> None:
+        if sampling.shared and sampling.sampler == "uniform-rejecting":
+            raise ValueError(
+                "negatives that a batch shares cannot be rejected for one user: "
+                "choose the sampler uniform or popularity"
+            )
         self._num_items = catalog.num_items
         self._met = None
         self._cumulative = None
@@ -27,7 +31,7 @@ class Negatives:
         if sampling.sampler == "uniform-rejecting":
             self._met = _Met(catalog)
         elif sampling.sampler == "popularity":
-            weights = catalog.item_counts.astype(np.float64) ** POPULARITY_EXPONENT
+            weights = catalog.item_counts.astype(np.float64) ** sampling.exponent
             self._cumulative = torch.from_numpy(np.cumsum(weights))
 
     def draw(self, users: Tensor, count: int, generator: torch.Generator) -> Tensor:

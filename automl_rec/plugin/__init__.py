@@ -16,8 +16,16 @@ from automl_rec.plugin.hooks import hookimpl, hookspec
 from automl_rec.plugin.training import gradient_training
 
 if TYPE_CHECKING:
-    from automl_rec.plugin.batch import PADDING, Pairs, Requests, Sampling, Sequences
-    from automl_rec.plugin.catalog import Catalog, Feature, Histories
+    from automl_rec.plugin.batch import (
+        PADDING,
+        Batch,
+        Pairs,
+        Requests,
+        Rows,
+        Sampling,
+        Sequences,
+    )
+    from automl_rec.plugin.catalog import Catalog, Feature, Histories, RowTable
     from automl_rec.plugin.embedding import Embedding
     from automl_rec.plugin.form import Either, Form, Interval, Leaf, Precision, Product, dense_form
     from automl_rec.plugin.layers import Layers, Linear
@@ -32,7 +40,14 @@ if TYPE_CHECKING:
         map_leaves,
         quantise,
     )
-    from automl_rec.plugin.model import ClosedFormModel, GradientModel, Model
+    from automl_rec.plugin.model import (
+        ClosedFormModel,
+        GradientModel,
+        Model,
+        RankingModel,
+        RetrievalModel,
+        TrainedModel,
+    )
     from automl_rec.plugin.rank import Rank
     from automl_rec.plugin.sparsity import Sparsity
     from automl_rec.plugin.table import Field, PlainTable, Table
@@ -42,8 +57,8 @@ API = (1, 0)
 """Version of this interface: a plugin that states another major number is refused."""
 
 _HOMES = {
-    "batch": ("PADDING", "Pairs", "Requests", "Sampling", "Sequences"),
-    "catalog": ("Catalog", "Feature", "Histories"),
+    "batch": ("PADDING", "Batch", "Pairs", "Requests", "Rows", "Sampling", "Sequences"),
+    "catalog": ("Catalog", "Feature", "Histories", "RowTable"),
     "embedding": ("Embedding",),
     "form": ("Either", "Form", "Interval", "Leaf", "Precision", "Product", "dense_form"),
     "layers": ("Layers", "Linear"),
@@ -58,7 +73,14 @@ _HOMES = {
         "map_leaves",
         "quantise",
     ),
-    "model": ("ClosedFormModel", "GradientModel", "Model"),
+    "model": (
+        "ClosedFormModel",
+        "GradientModel",
+        "Model",
+        "RankingModel",
+        "RetrievalModel",
+        "TrainedModel",
+    ),
     "rank": ("Rank",),
     "sparsity": ("Sparsity",),
     "table": ("Field", "PlainTable", "Table"),
@@ -71,6 +93,7 @@ __all__ = [
     "COMPRESSIONS",
     "KINDS",
     "PADDING",
+    "Batch",
     "BitmapMatrix",
     "Catalog",
     "Choice",
@@ -104,13 +127,18 @@ __all__ = [
     "Precision",
     "Product",
     "Rank",
+    "RankingModel",
     "Requests",
+    "RetrievalModel",
     "Role",
+    "RowTable",
+    "Rows",
     "Sampling",
     "Sequences",
     "Sparsity",
     "Table",
     "TrainableMatrix",
+    "TrainedModel",
     "Use",
     "Value",
     "Weight",

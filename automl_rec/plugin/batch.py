@@ -1,7 +1,8 @@
 """What a model receives: batches while it trains, requests while it is scored."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,22 +16,31 @@ class Sampling:
     """Which batches a model learns from.
 
     Attributes:
-        batch: ``"pairs"`` of user and item, or ``"sequences"`` of one user's items.
+        batch: ``"pairs"`` of user and item, ``"sequences"`` of one user's items, or labelled
+            ``"rows"``; nothing below concerns rows.
         negatives: sampled negatives per positive; 0 for none.
         sampler: ``"uniform"`` over items, ``"uniform-rejecting"`` over the items the user has not
-            met in train, or ``"popularity"`` (train counts to the power 0.75).
+            met in train, or ``"popularity"`` (train counts to the power ``exponent``).
+        exponent: of the train counts, for the sampler ``"popularity"``.
         shared: whether one set of negatives serves a whole batch.
         draw: ``"edge"`` goes once through all interactions; ``"user"`` draws a user uniformly,
             then one of his items.
         length: longest history in a sequence batch.
+        cut: whether a sequence ends at a random place with one target behind it; else it ends at
+            the user's last item and every position has a target.
+        horizon: a target is drawn uniformly from that many items behind its position; 1 is the
+            next item.
     """
 
-    batch: Literal["pairs", "sequences"] = "pairs"
+    batch: Literal["pairs", "sequences", "rows"] = "pairs"
     negatives: int = 1
     sampler: Literal["uniform", "uniform-rejecting", "popularity"] = "uniform-rejecting"
+    exponent: float = 0.75
     shared: bool = False
     draw: Literal["edge", "user"] = "edge"
     length: int = 0
+    cut: bool = False
+    horizon: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,27 @@ class Sequences:
     histories: Tensor
     targets: Tensor
     negatives: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Single events to be judged, each described by fields.
+
+    Attributes:
+        fields: name -> values: (B,) int64 of a categorical field, 0 standing for every rare or
+            unknown value; (B, M) int64 of a multi-valued one, padded on the right with `PADDING`;
+            (B,) float32 of a numeric one, standardised on train, 0 where unknown.
+        labels: (B,) float32, 1 or 0; None where they are to be predicted.
+    """
+
+    fields: Mapping[str, Tensor]
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.fields.values())))
+
+
+Batch: TypeAlias = Pairs | Sequences | Rows
 
 
 @dataclass(frozen=True, slots=True)

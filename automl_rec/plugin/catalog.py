@@ -65,13 +65,14 @@ class Histories:
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One feature of all users or items.
+    """One feature of all users or items, or one field of all rows.
 
     Attributes:
         kind: ``"categorical"`` (values (N,) int32, -1 unknown), ``"multi"`` (values (E,) int32 with
-            indptr (N + 1,)) or ``"numeric"`` (values (N,) float32, NaN unknown).
+            indptr (N + 1,)), ``"numeric"`` (values (N,) float32, NaN unknown) or ``"vector"``
+            (values (N, W) float32, zeros unknown).
         values: see ``kind``.
-        cardinality: number of different values, 0 for numeric features.
+        cardinality: number of different values, 0 for numbers; of a vector its width W.
         indptr: (N + 1,) int64 for multi-valued features, else None.
     """
 
@@ -81,21 +82,45 @@ class Feature:
     indptr: IntArray | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RowTable:
+    """Labelled events, each described by fields.
+
+    Attributes:
+        fields: name -> values of all R rows; categorical, multi or numeric. A categorical or multi
+            value 0 stands for every value that is rare or unknown, so none is -1; numeric values
+            are standardised on train, 0 where unknown.
+        labels: (R,) float32, 1 or 0.
+        groups: (R,) int32 the user of each row, -1 unknown, or None where no field names users.
+    """
+
+    fields: Mapping[str, Feature]
+    labels: npt.NDArray[np.float32]
+    groups: npt.NDArray[np.int32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
 @dataclass(frozen=True)
 class Catalog:
     """The train part of the interactions, as models and embeddings see it.
+
+    For the task ``ranking`` it holds rows, and no items and no histories.
 
     Attributes:
         num_items: number of items I, items unseen in train included.
         histories: train histories of all U users.
         user_features: name -> feature.
         item_features: name -> feature.
+        rows: the train rows, for the task ``ranking``.
     """
 
     num_items: int
     histories: Histories
     user_features: Mapping[str, Feature] = field(default_factory=dict)
     item_features: Mapping[str, Feature] = field(default_factory=dict)
+    rows: RowTable | None = None
 
     @property
     def num_users(self) -> int:
@@ -127,5 +152,28 @@ class Catalog:
         return np.asarray((self.matrix.T @ self.matrix).toarray(), dtype=np.float64)
 
     def counts(self, name: str) -> IntArray:
-        """Train counts of ``"user"`` (U,) or ``"item"`` (I,)."""
-        return {"user": self.user_counts, "item": self.item_counts}[name]
+        """(N,) how often train holds each id of ``name``, whose number of ids is N.
+
+        Args:
+            name: ``"user"``; ``"item"``; ``"user.NAME"`` or ``"item.NAME"``, a categorical or
+                multi-valued feature, counted once an interaction; with rows, a categorical or
+                multi-valued field.
+        """
+        if self.rows is not None:
+            return self._value_counts(self.rows.fields[name], np.ones(len(self.rows), np.int64))
+        role, _, feature = name.partition(".")
+        counts = {"user": self.user_counts, "item": self.item_counts}[role]
+        if not feature:
+            return counts
+        features = self.user_features if role == "user" else self.item_features
+        return self._value_counts(features[feature], counts)
+
+    @staticmethod
+    def _value_counts(values: Feature, weights: IntArray) -> IntArray:
+        assert values.kind in {"categorical", "multi"}, f"a {values.kind} feature has no ids"
+        codes = np.asarray(values.values, np.int64)
+        if values.indptr is not None:
+            weights = np.repeat(weights, np.diff(values.indptr))
+        known = codes >= 0
+        found = np.bincount(codes[known], weights[known], minlength=values.cardinality)
+        return found.astype(np.int64)

@@ -65,17 +65,22 @@ class Layers:
         std: float = 0.1,
         lookups: float = 1.0,
         scored: bool = False,
+        ids: str | None = None,
         rows: int | None = None,
+        frozen: bool = False,
     ) -> Table:
         """A table of the ids of ``name``.
 
         Args:
-            name: ``"user"`` or ``"item"``; another name needs ``rows`` and is never compressed.
+            name: unique in the model.
             width: columns D.
             std: standard deviation of the normal start.
             lookups: rows read to score one user.
             scored: whether scoring one user multiplies all rows with a vector.
-            rows: number of ids of a table that belongs to the model alone (positions).
+            ids: which ids it has rows for, in the words of `Catalog.counts`; ``name`` if None.
+            rows: number of ids of a table that belongs to the model alone (positions) and is never
+                compressed.
+            frozen: whether the rows are assigned by the model and not trained.
         """
         known = self.tables | self.private
         assert name not in known, f"the table {name!r} was asked for twice: share it"
@@ -84,12 +89,14 @@ class Layers:
             table: Table = PlainTable(field, self.generator)
             self.private[name] = table
         else:
-            counts = self.catalog.counts(name)
+            counts = self.catalog.counts(ids or name)
             table = self._made(Field(name, len(counts), width, std, counts, lookups, scored))
             self.tables[name] = table
         for weight in table.weights():
             weight.sensitive = weight.sensitive or rows is not None
             self._add(weight)
+        if frozen:
+            table.requires_grad_(False)
         return table
 
     def linear(

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from automl_rec.plugin import (
+    Batch,
     Catalog,
     ClosedFormModel,
     Component,
@@ -14,7 +15,6 @@ from automl_rec.plugin import (
     Pairs,
     Requests,
     Sampling,
-    Sequences,
     gradient_training,
 )
 from automl_rec.registry import Plugin, Registry
@@ -37,8 +37,8 @@ class Factorization(GradientModel):
         self.hidden = layers.linear("hidden", WIDTH, 2 * WIDTH)
         self.output = layers.linear("output", 2 * WIDTH, WIDTH, sensitive=True)
 
-    def loss(self, batch: Pairs | Sequences) -> Tensor:
-        """See `GradientModel.loss`."""
+    def loss(self, batch: Batch) -> Tensor:
+        """See `TrainedModel.loss`."""
         assert isinstance(batch, Pairs), "the sampling asks for pairs"
         queries = self._queries(batch.users)[:, None]  # (B, 1, D)
         liked = (queries * self.items.lookup(batch.items)[:, None]).sum(-1)
@@ -46,7 +46,7 @@ class Factorization(GradientModel):
         return softplus(others - liked).mean()
 
     def scores(self, requests: Requests) -> Tensor:
-        """See `Model.scores`."""
+        """See `RetrievalModel.scores`."""
         return self.items.score(self._queries(requests.users))
 
     def _queries(self, users: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class Likeness(ClosedFormModel):
         self.weight.assign(_cosines(catalog))
 
     def scores(self, requests: Requests) -> Tensor:
-        """See `Model.scores`."""
+        """See `RetrievalModel.scores`."""
         return self.weight.matrix.bag(requests.indptr, requests.items)
 
 

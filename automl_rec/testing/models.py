@@ -100,4 +100,5 @@ def _single(requests: Requests, row: int) -> Requests:
 
 
 def _parameters(model: torch.nn.Module) -> list[tuple[str, Tensor]]:
-    return list(model.named_parameters())
+    """Those that are trained."""
+    return [(name, part) for name, part in model.named_parameters() if part.requires_grad]

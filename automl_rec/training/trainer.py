@@ -10,12 +10,11 @@ import torch
 
 from automl_rec.data.batches import Batches, batches_of
 from automl_rec.plugin import (
+    Batch,
     Catalog,
     DivergenceError,
-    GradientModel,
-    Pairs,
-    Sequences,
     Sparsity,
+    TrainedModel,
     Value,
     Weight,
 )
@@ -63,7 +62,7 @@ class Training:
 
 
 def train(
-    model: GradientModel,
+    model: TrainedModel,
     catalog: Catalog,
     validate: Callable[[], tuple[float, float]],
     *,
@@ -98,6 +97,8 @@ def train(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "model"))
+        with torch.no_grad():
+            model.begin(catalog, generator_for(seed, "begin"))
         batches = batches_of(catalog, model.sampling, int(settings["batch_size"]))
         steps = _Steps(model, batches, settings, seed)
         if sparsity is not None and sparsity.masks_in_training:
@@ -119,7 +120,7 @@ class _Steps:
     """
 
     def __init__(
-        self, model: GradientModel, batches: Batches, settings: Mapping[str, Value], seed: int
+        self, model: TrainedModel, batches: Batches, settings: Mapping[str, Value], seed: int
     ) -> None:
         self._model, self._batches = model, batches
         self._learning_rate = float(settings["learning_rate"])
@@ -150,7 +151,7 @@ class _Steps:
         self._require_finite()
         return now < self.deadline
 
-    def _take(self, batch: Pairs | Sequences) -> None:
+    def _take(self, batch: Batch) -> None:
         loss = self._model.loss(batch)
         if not math.isfinite(loss.item()):
             raise self._diverged("loss")
@@ -173,7 +174,7 @@ class _Steps:
 
 
 def _run(
-    model: GradientModel,
+    model: TrainedModel,
     steps: _Steps,
     validate: Callable[[], tuple[float, float]],
     settings: Mapping[str, Value],
@@ -204,7 +205,7 @@ class _Watch:
     better because it was larger.
     """
 
-    def __init__(self, model: GradientModel, patience: int) -> None:
+    def __init__(self, model: TrainedModel, patience: int) -> None:
         self._model, self._patience = model, patience
         self._checkpoint = Checkpoint(model)
         self._best, self._entries, self._waited = -math.inf, math.inf, 0
@@ -226,7 +227,7 @@ class _Watch:
 
 @torch.no_grad()
 def _validated(
-    model: GradientModel, validate: Callable[[], tuple[float, float]]
+    model: TrainedModel, validate: Callable[[], tuple[float, float]]
 ) -> tuple[float, float]:
     model.eval()
     model.prepare()

@@ -2,7 +2,15 @@
 
 from torch import Tensor
 
-from automl_rec.plugin import Catalog, GradientModel, Layers, Pairs, Requests, Sampling, Sequences
+from automl_rec.plugin import (
+    Batch,
+    Catalog,
+    GradientModel,
+    Layers,
+    Pairs,
+    Requests,
+    Sampling,
+)
 from automl_rec_models.collaborative.pairwise import penalised_bpr, rows_of
 
 START = 0.1
@@ -32,11 +40,11 @@ class BprMf(GradientModel):
         self.sampling = Sampling(negatives=negatives)
         self._regularization = regularization
 
-    def loss(self, batch: Pairs | Sequences) -> Tensor:
-        """See `GradientModel.loss`."""
+    def loss(self, batch: Batch) -> Tensor:
+        """See `TrainedModel.loss`."""
         assert isinstance(batch, Pairs)
         return penalised_bpr(rows_of(batch, self.user, self.item), self._regularization)
 
     def scores(self, requests: Requests) -> Tensor:
-        """See `Model.scores`."""
+        """See `RetrievalModel.scores`."""
         return self.item.score(self.user.lookup(requests.users))

@@ -53,7 +53,7 @@ class Ease(ClosedFormModel):
         self.item_item.assign(torch.from_numpy(values))
 
     def scores(self, requests: Requests) -> Tensor:
-        """See `Model.scores`."""
+        """See `RetrievalModel.scores`."""
         known = distinct(requests, self.item_item.rows)
         return self.item_item.matrix.bag(known.indptr, known.items)
 

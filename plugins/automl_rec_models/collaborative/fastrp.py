@@ -76,7 +76,7 @@ class FastRp(ClosedFormModel):
         self.item.assign(torch.from_numpy(items))
 
     def scores(self, requests: Requests) -> Tensor:
-        """See `Model.scores`."""
+        """See `RetrievalModel.scores`."""
         return self.item.score(self.user.lookup(requests.users))
 
     def _start(self, catalog: Catalog, generator: torch.Generator) -> Sides:

@@ -75,7 +75,7 @@ class Ials(ClosedFormModel):
         self.user.assign(users.solve(self.item.rows().detach()))
 
     def scores(self, requests: Requests) -> Tensor:
-        """See `Model.scores`."""
+        """See `RetrievalModel.scores`."""
         return self.item.score(self.user.lookup(requests.users))
 
     def _sides(self, catalog: Catalog) -> tuple["_Side", "_Side"]:

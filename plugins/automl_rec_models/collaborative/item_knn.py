@@ -63,7 +63,7 @@ class ItemKnn(ClosedFormModel):
         self.item_item.assign(sp.csr_matrix(sp.vstack(kept).T))
 
     def scores(self, requests: Requests) -> Tensor:
-        """See `Model.scores`."""
+        """See `RetrievalModel.scores`."""
         known = distinct(requests, self.item_item.rows)
         return self.item_item.matrix.bag(known.indptr, known.items)
 

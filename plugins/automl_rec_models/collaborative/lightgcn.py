@@ -5,13 +5,13 @@ import torch
 from torch import Tensor
 
 from automl_rec.plugin import (
+    Batch,
     Catalog,
     GradientModel,
     Layers,
     Pairs,
     Requests,
     Sampling,
-    Sequences,
     TrainableMatrix,
 )
 from automl_rec_models.collaborative.bpr_mf import START
@@ -68,8 +68,8 @@ class LightGcn(GradientModel):
         self._graph: Graph | None = None
         self._spread: Rows | None = None
 
-    def loss(self, batch: Pairs | Sequences) -> Tensor:
-        """See `GradientModel.loss`."""
+    def loss(self, batch: Batch) -> Tensor:
+        """See `TrainedModel.loss`."""
         assert isinstance(batch, Pairs)
         start = rows_of(batch, self.user, self.item)
         if len(self._weights) == 1:
@@ -81,7 +81,7 @@ class LightGcn(GradientModel):
         return bpr(ranked) + self._regularization * penalty(start)
 
     def scores(self, requests: Requests) -> Tensor:
-        """See `Model.scores`."""
+        """See `RetrievalModel.scores`."""
         if self._spread is None:
             return self.item.score(self.user.lookup(requests.users))
         return self._spread.users[requests.users] @ self._spread.items.T

@@ -23,5 +23,5 @@ class Popularity(ClosedFormModel):
         self.counts.copy_(torch.from_numpy(catalog.item_counts))
 
     def scores(self, requests: Requests) -> Tensor:
-        """See `Model.scores`."""
+        """See `RetrievalModel.scores`."""
         return self.counts.repeat(len(requests), 1)

@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from automl_rec.plugin import (
+    Batch,
     Catalog,
     GradientModel,
     Infeasible,
     Layers,
-    Pairs,
     Requests,
     Sampling,
     Sequences,
@@ -80,8 +80,8 @@ class SasRec(GradientModel):
         self._length, self._dropout, self._positions = length, dropout, positions
         self._full = loss == "full-ce"
 
-    def loss(self, batch: Pairs | Sequences) -> Tensor:
-        """See `GradientModel.loss`; the mean over positions with a target."""
+    def loss(self, batch: Batch) -> Tensor:
+        """See `TrainedModel.loss`; the mean over positions with a target."""
         assert isinstance(batch, Sequences)
         wanted = batch.targets >= 0
         states, targets = self.states(batch.histories)[wanted], batch.targets[wanted]
@@ -92,7 +92,7 @@ class SasRec(GradientModel):
         return (F.softplus(-scores[:, 0]) + F.softplus(scores[:, 1:]).sum(1)).mean()
 
     def scores(self, requests: Requests) -> Tensor:
-        """See `Model.scores`."""
+        """See `RetrievalModel.scores`."""
         longest = int(requests.indptr.diff().max()) if len(requests) else 0
         histories = requests.recent(max(1, min(self._length, longest)))
         parts = torch.split(histories, REQUESTS_AT_ONCE)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automl_rec.data import batches as module
+from automl_rec.data import pair_batches as module
 from automl_rec.data.batches import batches_of
 from automl_rec.plugin import PADDING, Catalog, Histories, Pairs, Sampling, Sequences
 from automl_rec.testing.planted import planted_tiny

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from automl_rec.plugin import (
+    Batch,
     DivergenceError,
     Form,
     GradientModel,
     Pairs,
     Requests,
     Sampling,
-    Sequences,
     Sparsity,
     TrainableMatrix,
     Weight,
@@ -45,7 +45,7 @@ class Valley(GradientModel):
         self.sampling = Sampling()
         self.factor, self.prepared = factor, 0
 
-    def loss(self, batch: Pairs | Sequences) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         assert isinstance(batch, Pairs)
         assert self.training
         assert isinstance(self.weight.matrix, TrainableMatrix)
@@ -108,7 +108,7 @@ def test_training_neither_reads_nor_moves_the_global_generator() -> None:
 
 def test_the_first_step_is_that_of_adam() -> None:
     class Straight(Valley):
-        def loss(self, batch: Pairs | Sequences) -> Tensor:
+        def loss(self, batch: Batch) -> Tensor:
             return (self.weight.trainable * torch.arange(6.0).reshape(2, 3)).sum()
 
     model = Straight()
@@ -173,7 +173,7 @@ def test_the_deadline_cuts_an_epoch_and_the_best_before_it_comes_back() -> None:
     class Slow(Valley):
         steps = 0
 
-        def loss(self, batch: Pairs | Sequences) -> Tensor:
+        def loss(self, batch: Batch) -> Tensor:
             self.steps += 1
             while self.steps > STEPS + 1 and time.monotonic() < deadline:
                 pass
@@ -192,7 +192,7 @@ def test_the_deadline_cuts_an_epoch_and_the_best_before_it_comes_back() -> None:
 class Rooted(Valley):
     """Its loss is 0, the slope of its loss is not a number."""
 
-    def loss(self, batch: Pairs | Sequences) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         return (self.weight.trainable * 0.0).abs().sqrt().sum()
 
 
@@ -277,7 +277,7 @@ def test_parameters_outside_weights_train_too() -> None:
             super().__init__()
             self.norm = nn.LayerNorm(3)
 
-        def loss(self, batch: Pairs | Sequences) -> Tensor:
+        def loss(self, batch: Batch) -> Tensor:
             normed: Tensor = self.norm(self.weight.trainable)
             return normed.square().sum() + super().loss(batch)
 
