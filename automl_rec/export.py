@@ -4,7 +4,8 @@ An artefact is a folder:
 
     model.safetensors         the tensors served; layouts and configuration in the file's header
     configuration.yaml        a space of this one configuration: ``automl-rec train`` makes it again
-    interactions.safetensors  histories: train (what the model knew) and known (what is not shown)
+    interactions.safetensors  histories: train (what the model knew) and known (what is not shown);
+                              features of users and items, their names in the file's header
     users.parquet             original user ids by number
     items.parquet             original item ids by number
     measurements.json         every objective on validation and test, with standard errors
@@ -18,7 +19,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,10 @@ from automl_rec.builder import Served
 from automl_rec.data import Prepared
 from automl_rec.errors import ExportError
 from automl_rec.objectives.objective import Measurement
-from automl_rec.plugin import Histories
+from automl_rec.plugin import Catalog, Feature, Histories
 from automl_rec.space.configuration import Configuration
 
-FORMAT = 1
+FORMAT = 2
 MODEL = "model.safetensors"
 CONFIGURATION = "configuration.yaml"
 INTERACTIONS = "interactions.safetensors"
@@ -129,6 +130,43 @@ def read_model(path: Path) -> StoredModel:
         ) from error
 
 
+def read_interactions(path: Path) -> tuple[Catalog, Histories]:
+    """The catalog that a model was trained with, and every event of each user.
+
+    Raises:
+        ExportError: the file is missing or damaged.
+    """
+    try:
+        with safetensors.safe_open(path, "np") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            described = json.loads((file.metadata() or {})[_DESCRIBED])
+        train, known = (
+            Histories(arrays[f"{name}.indptr"], arrays[f"{name}.items"])
+            for name in ("train", "known")
+        )
+        facts = described["features"]
+        users, items = (_features_of(role, facts[role], arrays) for role in ("user", "item"))
+        return Catalog(int(described["num_items"]), train, users, items), known
+    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+        raise ExportError(
+            f"{path}: these are no complete interactions ({error}). Export the artefact again."
+        ) from error
+
+
+def _features_of(
+    role: str, facts: Sequence[Mapping[str, Any]], arrays: Mapping[str, Any]
+) -> dict[str, Feature]:
+    return {
+        fact["name"]: Feature(
+            fact["kind"],
+            arrays[f"{role}.{number}.values"],
+            fact["cardinality"],
+            arrays.get(f"{role}.{number}.indptr"),
+        )
+        for number, fact in enumerate(facts)
+    }
+
+
 def write(folder: Path, artefact: Artefact) -> Path:
     """Writes an artefact's folder, whole or not at all.
 
@@ -194,10 +232,26 @@ def _write_interactions(folder: Path, data: Prepared) -> None:
     for name, history in histories.items():
         arrays[f"{name}.indptr"] = np.ascontiguousarray(history.indptr, np.int64)
         arrays[f"{name}.items"] = np.ascontiguousarray(history.items, np.int32)
-    header = {"num_items": str(data.catalog.num_items)}
+    described = {"num_items": data.catalog.num_items, "features": _features(data.catalog, arrays)}
+    header = {_DESCRIBED: json.dumps(described)}
     safetensors.numpy.save_file(arrays, folder / INTERACTIONS, header)
     for name, ids in ((USERS, data.user_ids), (ITEMS, data.item_ids)):
         pl.DataFrame({"id": ids}).write_parquet(folder / name)
+
+
+def _features(catalog: Catalog, arrays: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Adds the features' arrays under numbers; gives their names and kinds, role by role."""
+    roles = {"user": catalog.user_features, "item": catalog.item_features}
+    for role, features in roles.items():
+        for number, feature in enumerate(features.values()):
+            arrays[f"{role}.{number}.values"] = np.ascontiguousarray(feature.values)
+            if feature.indptr is not None:
+                arrays[f"{role}.{number}.indptr"] = np.ascontiguousarray(feature.indptr, np.int64)
+    return {role: [_fact(*named) for named in features.items()] for role, features in roles.items()}
+
+
+def _fact(name: str, feature: Feature) -> dict[str, Any]:
+    return {"name": name, "kind": feature.kind, "cardinality": feature.cardinality}
 
 
 def _manifest(folder: Path, artefact: Artefact) -> dict[str, Any]:

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import safetensors
 import torch
 
 from automl_rec import export
 from automl_rec.builder import Served, restore
 from automl_rec.errors import DataError, ExportError
 from automl_rec.objectives.ranking import CHUNK_SCORES, NO_ITEM, requests_of, top
-from automl_rec.plugin import Catalog, Histories
+from automl_rec.plugin import Histories
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Configuration
 
@@ -119,8 +118,7 @@ def load(folder: Path | str, *, registry: Registry | None = None) -> Recommender
     folder = Path(folder)
     manifest = _manifest(folder)
     stored = export.read_model(folder / export.MODEL)
-    train, known, num_items = _interactions(folder / export.INTERACTIONS)
-    catalog = Catalog(num_items, train)
+    catalog, known = export.read_interactions(folder / export.INTERACTIONS)
     registry = registry or Registry.discover()
     served = restore(stored.configuration, catalog, registry, stored.layouts, stored.tensors)
     return Recommender(
@@ -167,22 +165,6 @@ _FILES = (
     export.ITEMS,
     export.MEASUREMENTS,
 )
-
-
-def _interactions(path: Path) -> tuple[Histories, Histories, int]:
-    try:
-        with safetensors.safe_open(path, "np") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            num_items = int((file.metadata() or {})["num_items"])
-        train, known = (
-            Histories(arrays[f"{name}.indptr"], arrays[f"{name}.items"])
-            for name in ("train", "known")
-        )
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
-        raise ExportError(
-            f"{path}: these are no complete interactions ({error}). Export the artefact again."
-        ) from error
-    return train, known, num_items
 
 
 def _ids(path: Path) -> pl.Series:

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from automl_rec.errors import DataError, ExportError
 from automl_rec.evaluation import Evaluated, evaluate
 from automl_rec.objectives import named
 from automl_rec.objectives.ranking import lists, requests_of
+from automl_rec.plugin import Catalog, Feature
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
 
@@ -35,17 +38,27 @@ def evaluated(prepared: Prepared, registry: Registry) -> Evaluated:
 
 @pytest.fixture
 def artefact(evaluated: Evaluated, prepared: Prepared, tmp_path: Path) -> Path:
+    return write_artefact(evaluated, prepared, tmp_path)
+
+
+def write_artefact(evaluated: Evaluated, data: Prepared, folder: Path) -> Path:
     assert evaluated.served is not None
-    export.write_model(tmp_path / "trial" / export.MODEL, evaluated.served, CONFIGURATION)
+    export.write_model(folder / "trial" / export.MODEL, evaluated.served, CONFIGURATION)
     content = export.Artefact(
-        tmp_path / "trial" / export.MODEL,
+        folder / "trial" / export.MODEL,
         {"data": {"source": "planted"}, **CONFIGURATION.as_dict()},
-        prepared,
+        data,
         {"validation": evaluated.outcome.measurements},
         {"automl-rec": "0.1.0"},
         {"seed": 0},
     )
-    return export.write(tmp_path / "artefact", content)
+    return export.write(folder / "artefact", content)
+
+
+def with_catalog(data: Prepared, catalog: Catalog) -> Prepared:
+    changed = copy(data)
+    changed.__dict__["catalog"] = catalog
+    return changed
 
 
 def test_bytes_are_those_of_the_tensors_in_the_file(
@@ -161,3 +174,32 @@ def test_loading_imports_no_search_engine_and_no_pickle(artefact: Path) -> None:
 def test_ids_survive_as_text(artefact: Path, prepared: Prepared) -> None:
     ids = pl.read_parquet(artefact / export.ITEMS)["id"]
     assert ids.to_list() == prepared.item_ids.to_list()
+
+
+def test_features_of_users_and_items_come_back_with_an_artefact(
+    evaluated: Evaluated, prepared: Prepared, tmp_path: Path
+) -> None:
+    users, items = prepared.catalog.num_users, prepared.catalog.num_items
+    features = {
+        "../price": Feature("numeric", np.linspace(0, 1, items).astype(np.float32)),
+        "a.b": Feature("categorical", (np.arange(items) % 3 - 1).astype(np.int32), 2),
+        "text": Feature("vector", np.eye(items, 4, dtype=np.float32), 4),
+    }
+    several = Feature(
+        "multi", np.arange(users, dtype=np.int32), users, np.arange(users + 1, dtype=np.int64)
+    )
+    catalog = replace(prepared.catalog, user_features={"tags": several}, item_features=features)
+    path = write_artefact(evaluated, with_catalog(prepared, catalog), tmp_path)
+    found, known = export.read_interactions(path / export.INTERACTIONS)
+    assert found.num_items == items
+    assert known.items.tolist() == export.all_known(prepared).items.tolist()
+    assert list(found.item_features) == list(features)
+    for name, feature in {**features, "tags": several}.items():
+        read = {**found.item_features, **found.user_features}[name]
+        assert (read.kind, read.cardinality) == (feature.kind, feature.cardinality)
+        assert read.values.dtype == feature.values.dtype
+        assert np.array_equal(read.values, feature.values)
+    indptr = found.user_features["tags"].indptr
+    assert indptr is not None
+    assert indptr.tolist() == list(range(users + 1))
+    assert np.array_equal(found.counts("user.tags"), catalog.counts("user.tags"))
