@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 EPSILON = 1e-8
 
@@ -31,6 +31,11 @@ class Adam:
         """Forgets the slopes."""
         for part in self._parameters:
             part.grad = None
+
+    def state(self) -> dict[str, Tensor]:
+        """The moments and steps of every parameter, by name; written to by `torch.Tensor.copy_`."""
+        parts = {"mean": self._means, "square": self._squares, "steps": self._steps}
+        return {f"{part}.{n}": t for part, tensors in parts.items() for n, t in enumerate(tensors)}
 
     @torch.no_grad()
     def step(self) -> None:

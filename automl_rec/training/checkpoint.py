@@ -31,11 +31,29 @@ class Checkpoint:
         for name, tensor in self._current().items():
             if name in self._saved:
                 tensor.copy_(self._saved[name])
-            else:
+            elif name.endswith("mask"):
                 tensor.fill_(1.0)
+
+    def kept(self) -> dict[str, Tensor]:
+        """What is saved, and would be served: parameters, persistent buffers and masks."""
+        return {name: self._saved[name] for name in state_of(self._module) if name in self._saved}
+
+    def keep(self, saved: dict[str, Tensor]) -> None:
+        """Takes the place of what is saved."""
+        self._saved = saved
 
     def _current(self) -> dict[str, Tensor]:
         return dict(chain(self._module.named_parameters(), self._module.named_buffers()))
+
+
+def state_of(module: nn.Module) -> dict[str, Tensor]:
+    """The parameters, persistent buffers and masks of a module, by name."""
+    masks = {
+        f"{name}.mask": part.mask
+        for name, part in module.named_modules()
+        if isinstance(part, TrainableMatrix) and part.mask is not None
+    }
+    return {**module.state_dict(keep_vars=True), **masks}
 
 
 def entries_kept(module: nn.Module) -> int:

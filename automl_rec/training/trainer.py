@@ -3,10 +3,11 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
 
 import torch
+from torch import Tensor
 
 from automl_rec.data.batches import Batches, batches_of
 from automl_rec.plugin import (
@@ -19,7 +20,8 @@ from automl_rec.plugin import (
     Weight,
 )
 from automl_rec.training.adam import Adam
-from automl_rec.training.checkpoint import Checkpoint, entries_kept
+from automl_rec.training.checkpoint import Checkpoint, entries_kept, state_of
+from automl_rec.training.resumption import TrainingFile
 from automl_rec.training.seeding import generator_for, seed_for
 
 Stop: TypeAlias = Literal["patience", "early", "time"]
@@ -72,6 +74,7 @@ def train(
     weights: Mapping[str, Weight] | None = None,
     report: Callable[[Progress], bool] | None = None,
     seconds: float | None = None,
+    file: TrainingFile | None = None,
 ) -> Training:
     """Trains a model by Adam and leaves it with the weights that were best on validation.
 
@@ -91,9 +94,12 @@ def train(
         report: told of every validation; False ends the training.
         seconds: wall seconds, everything included, after which training ends; an epoch cut short
             is validated only if there is no other.
+        file: written after every validation; if there is one, training goes on from it as if it
+            had never stopped.
 
     Raises:
         DivergenceError: the loss or the weights stopped being finite.
+        StorageError: the file is of another training, or cannot be read or written.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "model"))
@@ -106,7 +112,7 @@ def train(
         if seconds is not None:
             steps.deadline = time.monotonic() + seconds
         try:
-            return _run(model, steps, validate, settings, report or _go_on)
+            return _Run(model, steps, settings, file).to_the_end(validate, report or _go_on)
         finally:
             model.eval()
 
@@ -151,6 +157,27 @@ class _Steps:
         self._require_finite()
         return now < self.deadline
 
+    def tensors(self) -> dict[str, Tensor]:
+        """The state of the optimiser and of the random sources, by name."""
+        sources = {"global": torch.get_rng_state(), "batches": self._generator.get_state()}
+        return {
+            **{f"adam.{name}": tensor for name, tensor in self._optimizer.state().items()},
+            **{f"random.{name}": state for name, state in sources.items()},
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """How far training is, as plain data."""
+        return {"epoch": self.epoch, "step": self._step, "seconds": self.seconds}
+
+    @torch.no_grad()
+    def resume(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Goes on from what `tensors` and `facts` were."""
+        for name, tensor in self._optimizer.state().items():
+            tensor.copy_(tensors[f"adam.{name}"])
+        torch.set_rng_state(tensors["random.global"])
+        self._generator.set_state(tensors["random.batches"])
+        self.epoch, self._step, self.seconds = facts["epoch"], facts["step"], facts["seconds"]
+
     def _take(self, batch: Batch) -> None:
         loss = self._model.loss(batch)
         if not math.isfinite(loss.item()):
@@ -173,29 +200,76 @@ class _Steps:
         )
 
 
-def _run(
-    model: TrainedModel,
-    steps: _Steps,
-    validate: Callable[[], tuple[float, float]],
-    settings: Mapping[str, Value],
-    report: Callable[[Progress], bool],
-) -> Training:
-    epochs, every = int(settings["epochs"]), int(settings["evaluate_every"])
-    watch = _Watch(model, int(settings["patience"]))
-    curve: list[Progress] = []
-    stopped: Stop | None = None
-    while stopped is None and steps.epoch < epochs:
-        in_time = steps.run_epoch()
-        due = in_time and (steps.epoch % every == 0 or steps.epoch == epochs)
-        stopped = None if in_time else "time"
-        if due or not (in_time or curve):
-            quality, error = _validated(model, validate)
-            curve.append(Progress(steps.epoch, epochs, quality, error, steps.seconds))
-            go_on, patient = report(curve[-1]), watch.see(quality)
-            if steps.epoch < epochs:
-                stopped = "early" if not go_on else stopped if patient else "patience"
-    watch.restore()
-    return Training(tuple(curve), steps.epoch, steps.seconds, stopped)
+class _Run:
+    """A training from its first epoch, or its file, to its best weights."""
+
+    def __init__(
+        self,
+        model: TrainedModel,
+        steps: _Steps,
+        settings: Mapping[str, Value],
+        file: TrainingFile | None,
+    ) -> None:
+        self._model, self._steps, self._file = model, steps, file
+        self._epochs, self._every = int(settings["epochs"]), int(settings["evaluate_every"])
+        self._watch = _Watch(model, int(settings["patience"]))
+        self._curve: list[Progress] = []
+        self._stopped: Stop | None = None
+
+    def to_the_end(
+        self, validate: Callable[[], tuple[float, float]], report: Callable[[Progress], bool]
+    ) -> Training:
+        """Runs what is left and gives the model its best weights."""
+        self._resume()
+        steps = self._steps
+        while self._stopped is None and steps.epoch < self._epochs:
+            in_time = steps.run_epoch()
+            self._stopped = None if in_time else "time"
+            due = in_time and (steps.epoch % self._every == 0 or steps.epoch == self._epochs)
+            if due or not (in_time or self._curve):
+                self._validate(validate, report)
+                if due:
+                    self._write()
+        self._watch.restore()
+        return Training(tuple(self._curve), steps.epoch, steps.seconds, self._stopped)
+
+    def _validate(
+        self, validate: Callable[[], tuple[float, float]], report: Callable[[Progress], bool]
+    ) -> None:
+        steps = self._steps
+        quality, error = _validated(self._model, validate)
+        self._curve.append(Progress(steps.epoch, self._epochs, quality, error, steps.seconds))
+        go_on, patient = report(self._curve[-1]), self._watch.see(quality)
+        if steps.epoch < self._epochs:
+            self._stopped = "early" if not go_on else self._stopped if patient else "patience"
+
+    def _write(self) -> None:
+        """Called after whole epochs: one that was cut short will be run again."""
+        if self._file is None:
+            return
+        tensors = {
+            **{f"now.{name}": tensor for name, tensor in state_of(self._model).items()},
+            **{f"best.{name}": tensor for name, tensor in self._watch.tensors().items()},
+            **self._steps.tensors(),
+        }
+        stopped = self._stopped if self._stopped == "patience" else None
+        curve = [asdict(point) for point in self._curve]
+        facts = {"curve": curve, "stopped": stopped, **self._steps.facts(), **self._watch.facts()}
+        self._file.write(tensors, facts)
+
+    @torch.no_grad()
+    def _resume(self) -> None:
+        found = self._file.read() if self._file is not None else None
+        if found is None:
+            return
+        tensors, facts = found
+        for name, tensor in state_of(self._model).items():
+            tensor.copy_(tensors[f"now.{name}"])
+        best = {n.removeprefix("best."): t for n, t in tensors.items() if n.startswith("best.")}
+        self._watch.resume(best, facts)
+        self._steps.resume(tensors, facts)
+        self._curve = [Progress(**point) for point in facts["curve"]]
+        self._stopped = facts["stopped"]
 
 
 class _Watch:
@@ -219,6 +293,20 @@ class _Watch:
         else:
             self._waited += 1
         return self._waited < self._patience
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The best weights, by name."""
+        return self._checkpoint.kept()
+
+    def facts(self) -> dict[str, Any]:
+        """What was best and how long ago, as plain data."""
+        return {"best": self._best, "entries": self._entries, "waited": self._waited}
+
+    def resume(self, tensors: dict[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Goes on from what `tensors` and `facts` were."""
+        self._checkpoint.keep(tensors)
+        self._best, self._entries = facts["best"], facts["entries"]
+        self._waited = facts["waited"]
 
     def restore(self) -> None:
         """Gives the model its best weights back."""
