@@ -3,17 +3,22 @@
 import difflib
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from automl_rec.errors import SpaceError
-from automl_rec.objectives.objective import Measurement, Objective
+from automl_rec.objectives.objective import Direction, Measurement, Objective, Task
 
 if TYPE_CHECKING:
     from automl_rec.space.space import ObjectiveRequest
 
 QUALITIES = ("ndcg", "recall", "hit", "mrr", "map", "coverage")
+ROW_QUALITIES: dict[str, Direction] = {
+    "auc": "maximize",
+    "gauc": "maximize",
+    "logloss": "minimize",
+}
 COSTS = {
     "bytes": Objective("bytes", "minimize", "B", priced=True),
     "bytes_tables": Objective("bytes_tables", "minimize", "B", priced=True),
@@ -24,20 +29,48 @@ COSTS = {
 }
 _QUALITY = re.compile(rf"({'|'.join(QUALITIES)})@([1-9]\d*)")
 
-__all__ = ["COSTS", "QUALITIES", "Measurement", "Objective", "cutoff", "named", "resolve"]
+__all__ = [
+    "COSTS",
+    "QUALITIES",
+    "ROW_QUALITIES",
+    "Measurement",
+    "Objective",
+    "cutoff",
+    "is_quality",
+    "named",
+    "resolve",
+    "task_of",
+]
 
 
 def named(name: str) -> Objective | None:
     """The objective of a name, e.g. ``"ndcg@10"`` or ``"bytes"``; None where there is none."""
-    if _QUALITY.fullmatch(name):
+    if cutoff(name):
         return Objective(name, "maximize", "")
+    if name in ROW_QUALITIES:
+        return Objective(name, ROW_QUALITIES[name], "")
     return COSTS.get(name)
 
 
 def cutoff(name: str) -> tuple[str, int] | None:
-    """The metric and list length of a quality, e.g. ``("ndcg", 10)``; None for a cost."""
+    """The metric and list length of a quality of lists, e.g. ``("ndcg", 10)``; None for others."""
     found = _QUALITY.fullmatch(name)
     return (found[1], int(found[2])) if found else None
+
+
+def task_of(name: str) -> Task | None:
+    """The task of which a name is a quality; None for a cost, which every task has.
+
+    ``"retrieval"`` stands for all models that make lists, those of sequences included.
+    """
+    if name in ROW_QUALITIES:
+        return "ranking"
+    return "retrieval" if cutoff(name) else None
+
+
+def is_quality(name: str) -> bool:
+    """Whether a name is a quality, of lists or of rows; training watches the first one."""
+    return task_of(name) is not None
 
 
 def resolve(requests: Sequence["ObjectiveRequest"]) -> tuple[Objective, ...]:
@@ -55,7 +88,7 @@ def resolve(requests: Sequence["ObjectiveRequest"]) -> tuple[Objective, ...]:
                 f"{request.where}: an objective must stand once, got {request.name} "
                 f"{names.count(request.name)} times. Remove one."
             )
-    if not any(cutoff(name) for name in names):
+    if not any(is_quality(name) for name in names):
         where = f"{requests[0].where}: " if requests else ""
         raise SpaceError(
             f"{where}objectives must name at least one quality, got {', '.join(names) or 'none'}. "
@@ -81,17 +114,17 @@ def _resolve(request: "ObjectiveRequest") -> Objective:
 
 def _check_bound(request: "ObjectiveRequest", objective: Objective) -> None:
     """Refuse a bound outside the values that the objective can have."""
-    bound, quality = request.bound, objective.direction == "maximize"
-    if bound is not None and not 0 <= bound <= (1 if quality else math.inf):
-        required = "from 0 to 1" if quality else "0 or more"
+    bound, share = request.bound, objective.direction == "maximize"
+    if bound is not None and not 0 <= bound <= (1 if share else math.inf):
+        required = "from 0 to 1" if share else "0 or more"
         raise SpaceError(
             f"{request.where}: the bound of {request.name} must be {required}, got {bound:g}. "
             "Correct it."
         )
 
 
-def _examples() -> Iterable[str]:
-    return (f"{metric}@10" for metric in QUALITIES)
+def _examples() -> list[str]:
+    return [*(f"{metric}@10" for metric in QUALITIES), *ROW_QUALITIES]
 
 
 def _suggestion(name: str) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Direction: TypeAlias = Literal["maximize", "minimize"]
+Task: TypeAlias = Literal["retrieval", "ranking"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class Objective:
         """1 where smaller is better, -1 where larger is: ``sign * value`` is to be minimised."""
         return 1 if self.direction == "minimize" else -1
 
+    def upward(self, value: float) -> float:
+        """The value, turned so that larger is better."""
+        return -self.sign * value
+
     def violation(self, value: float) -> float:
         """How far a value lies beyond the bound; <= 0 is feasible."""
         return 0.0 if self.bound is None else self.sign * (value - self.bound)
@@ -36,7 +41,7 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A measured value; ``standard_error`` over users where it is a mean over users."""
+    """A measured value; ``standard_error`` over the users or rows where it is a mean over them."""
 
     value: float
     standard_error: float | None = None
