@@ -103,6 +103,17 @@ class Served:
         with torch.no_grad():
             return self.model.scores(requests)
 
+    def shortlist(self, k: int) -> int:
+        """How many of the best items `choose` wants to see for a list of k."""
+        assert isinstance(self.model, RetrievalModel), "only a retrieval model makes lists"
+        return self.model.shortlist(k)
+
+    def choose(self, items: Tensor, scores: Tensor, k: int) -> Tensor:
+        """The lists shown, (B, k) int64, from the best items (B, C) and their scores."""
+        assert isinstance(self.model, RetrievalModel), "only a retrieval model makes lists"
+        with torch.no_grad():
+            return self.model.choose(items, scores, k)
+
     def logits(self, rows: Rows) -> Tensor:
         """The log-odds that each row's label is 1: (B,) float32."""
         assert isinstance(self.model, RankingModel), "only a ranking model judges rows"

@@ -15,7 +15,7 @@ import torch
 from automl_rec import export
 from automl_rec.builder import Served, restore
 from automl_rec.errors import DataError, ExportError
-from automl_rec.objectives.ranking import CHUNK_SCORES, NO_ITEM, requests_of, top
+from automl_rec.objectives.ranking import CHUNK_SCORES, NO_ITEM, requests_of, shown
 from automl_rec.plugin import Histories
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Configuration
@@ -72,7 +72,7 @@ class Recommender:
     def _lists(self, users: npt.NDArray[np.int64], k: int) -> pl.DataFrame:
         requests = requests_of(self.known, users)
         scores = self.served.scores(requests) if len(users) else torch.empty(0, len(self.item_ids))
-        items = top(scores, requests, k)
+        items = shown(self.served, scores, requests, k)
         values = scores.gather(1, items.clamp(min=0)).reshape(-1).numpy()
         flat = items.reshape(-1).numpy()
         length = items.shape[1]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from automl_rec.builder import Served
-from automl_rec.objectives.ranking import requests_of, top
+from automl_rec.objectives.ranking import requests_of, shown
 from automl_rec.plugin import Histories
 
 WARM_UP = 10
@@ -58,7 +58,7 @@ def measure(served: Served, known: Histories, *, batch: int = 1, seed: int = 0) 
 def _answer(served: Served, known: Histories, users: npt.NDArray[np.int64]) -> float:
     requests = requests_of(known, users)
     start = time.perf_counter()
-    top(served.scores(requests), requests, LIST_LENGTH)
+    shown(served, served.scores(requests), requests, LIST_LENGTH)
     return time.perf_counter() - start
 
 

@@ -20,10 +20,16 @@ NO_ITEM = -1
 
 
 class Scorer(Protocol):
-    """Whatever scores all items for requests: a model or what is served of it."""
+    """Whatever makes lists for requests: a retrieval model or what is served of it."""
 
     def scores(self, requests: Requests) -> Tensor:
         """(B, I) float32."""
+
+    def shortlist(self, k: int) -> int:
+        """See `RetrievalModel.shortlist`."""
+
+    def choose(self, items: Tensor, scores: Tensor, k: int) -> Tensor:
+        """See `RetrievalModel.choose`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,26 @@ def requests_of(known: Histories, users: npt.NDArray[np.integer]) -> Requests:
         torch.from_numpy(chosen.indptr.astype(np.int64)),
         torch.from_numpy(chosen.items.astype(np.int64)),
     )
+
+
+def shown(scorer: Scorer, scores: Tensor, requests: Requests, k: int) -> Tensor:
+    """The list that each request is answered with: what the scorer chooses from its best items.
+
+    Args:
+        scorer: whose scores they are.
+        scores: (B, I) float32, changed in place: known items get -inf.
+        requests: whose items are excluded.
+        k: list length.
+
+    Returns:
+        (B, K) int64 with K = min(k, I), `NO_ITEM` where no unknown item was left.
+
+    Raises:
+        DivergenceError: a score is not a number.
+    """
+    items = top(scores, requests, scorer.shortlist(k))
+    best = scores.gather(1, items.clamp(min=0)).masked_fill_(items == NO_ITEM, -torch.inf)
+    return scorer.choose(items, best, min(k, items.shape[1]))
 
 
 def top(scores: Tensor, requests: Requests, k: int) -> Tensor:
@@ -141,7 +167,7 @@ def _ranked(
 ) -> npt.NDArray[np.int64]:
     requests = requests_of(known, users)
     with torch.no_grad():
-        return top(scorer.scores(requests), requests, k).numpy()
+        return shown(scorer, scorer.scores(requests), requests, k).numpy()
 
 
 def _settle_ties(scores: Tensor, values: Tensor, items: Tensor, crowded: Tensor) -> None:

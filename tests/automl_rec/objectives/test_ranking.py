@@ -17,6 +17,7 @@ from automl_rec.objectives.ranking import (
     measure,
     per_user,
     requests_of,
+    shown,
     top,
 )
 from automl_rec.plugin import Histories, Requests
@@ -35,6 +36,41 @@ class Fixed:
 
     def scores(self, requests: Requests) -> torch.Tensor:
         return self.table[requests.users].clone()
+
+    def shortlist(self, k: int) -> int:
+        return k
+
+    def choose(self, items: torch.Tensor, scores: torch.Tensor, k: int) -> torch.Tensor:
+        return items[:, :k]
+
+
+class OneOfEachParity(Fixed):
+    """Shows of its four best items the best of each parity."""
+
+    def shortlist(self, k: int) -> int:
+        return 2 * k
+
+    def choose(self, items: torch.Tensor, scores: torch.Tensor, k: int) -> torch.Tensor:
+        self.seen = items.tolist(), scores.tolist()
+        best = [items[:, (row % 2 == parity).int().argmax()] for row in items for parity in (0, 1)]
+        return torch.stack(best, dim=1)
+
+
+def test_a_scorer_chooses_the_list_from_its_own_shortlist() -> None:
+    scorer = OneOfEachParity(np.array([[9.0, 1, 8, 2, 7, 3]]))
+    known = histories([[2]])
+    request = requests_of(known, np.array([0]))
+    assert shown(scorer, scorer.scores(request), request, 2).tolist() == [[0, 5]]
+    assert scorer.seen == ([[0, 4, 5, 3]], [[9.0, 7.0, 3.0, 2.0]])
+    found = lists(scorer, known, histories([[5, 4]]), 6, 2)
+    assert (found.items.tolist(), found.hits.tolist()) == ([[0, 5]], [[False, True]])
+
+
+def test_places_without_an_item_are_chosen_from_with_the_worst_score() -> None:
+    scorer = OneOfEachParity(np.array([[9.0, 1, 8]]))
+    request = requests_of(histories([[2]]), np.array([0]))
+    assert shown(scorer, scorer.scores(request), request, 2).tolist() == [[0, 1]]
+    assert scorer.seen == ([[0, 1, NO_ITEM]], [[9.0, 1.0, -math.inf]])
 
 
 def judged(scores: np.ndarray, known: list[list[int]], held: list[list[int]], k: int) -> Lists:
