@@ -73,14 +73,20 @@ def is_quality(name: str) -> bool:
     return task_of(name) is not None
 
 
-def resolve(requests: Sequence["ObjectiveRequest"]) -> tuple[Objective, ...]:
+def resolve(
+    requests: Sequence["ObjectiveRequest"], task: Task = "retrieval"
+) -> tuple[Objective, ...]:
     """The objectives a space asks for.
+
+    Args:
+        requests: as the space names them.
+        task: of the space's data.
 
     Raises:
         SpaceError: a name is unknown, stands twice, has the wrong direction or an impossible
-            bound, or no quality is among them.
+            bound, is a quality of another task, or no quality is among them.
     """
-    resolved = tuple(_resolve(request) for request in requests)
+    resolved = tuple(_resolve(request, task) for request in requests)
     names = [objective.name for objective in resolved]
     for request in requests:
         if names.count(request.name) > 1:
@@ -92,12 +98,12 @@ def resolve(requests: Sequence["ObjectiveRequest"]) -> tuple[Objective, ...]:
         where = f"{requests[0].where}: " if requests else ""
         raise SpaceError(
             f"{where}objectives must name at least one quality, got {', '.join(names) or 'none'}. "
-            f"Add one of {', '.join(_examples())}."
+            f"Add one of {', '.join(_EXAMPLES[task])}."
         )
     return resolved
 
 
-def _resolve(request: "ObjectiveRequest") -> Objective:
+def _resolve(request: "ObjectiveRequest", task: Task) -> Objective:
     objective = named(request.name)
     if objective is None:
         raise SpaceError(
@@ -108,8 +114,19 @@ def _resolve(request: "ObjectiveRequest") -> Objective:
             f"{request.where}: {request.name} can only be {objective.direction}d, got "
             f"{request.direction}. Write {request.name}: {objective.direction}."
         )
+    _check_task(request, task)
     _check_bound(request, objective)
     return replace(objective, bound=request.bound)
+
+
+def _check_task(request: "ObjectiveRequest", task: Task) -> None:
+    """Refuse a quality that these data cannot be judged by."""
+    own = task_of(request.name)
+    if own not in (None, task):
+        raise SpaceError(
+            f"{request.where}: {request.name} needs data of the task {own}, got data.task "
+            f"{task}. Name one of {', '.join(_EXAMPLES[task])}, or write data.task: {own}."
+        )
 
 
 def _check_bound(request: "ObjectiveRequest", objective: Objective) -> None:
@@ -123,12 +140,14 @@ def _check_bound(request: "ObjectiveRequest", objective: Objective) -> None:
         )
 
 
-def _examples() -> list[str]:
-    return [*(f"{metric}@10" for metric in QUALITIES), *ROW_QUALITIES]
+_EXAMPLES: dict[Task, list[str]] = {
+    "retrieval": [f"{metric}@10" for metric in QUALITIES],
+    "ranking": list(ROW_QUALITIES),
+}
 
 
 def _suggestion(name: str) -> str:
-    names = [*_examples(), *COSTS]
+    names = [*_EXAMPLES["retrieval"], *_EXAMPLES["ranking"], *COSTS]
     close = difflib.get_close_matches(name, names, 1)
     hint = f' Did you mean "{close[0]}"?' if close else ""
     return f"Known: {', '.join(names)} (any list length).{hint}"

@@ -1,12 +1,13 @@
 """Which objectives a space may ask for."""
 
 import math
+import re
 
 import pytest
 
 from automl_rec.errors import SpaceError
 from automl_rec.objectives import resolve
-from automl_rec.objectives.objective import Direction
+from automl_rec.objectives.objective import Direction, Task
 from automl_rec.space.space import ObjectiveRequest
 
 
@@ -35,3 +36,33 @@ def test_ends_of_the_qualities_are_bounds(bound: float) -> None:
 def test_bound_below_every_cost_is_refused() -> None:
     with pytest.raises(SpaceError, match=r"the bound of bytes must be 0 or more, got -4\."):
         resolve([asked("ndcg@10", None, None), asked("bytes", "minimize", -4)])
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "message"),
+    [
+        (
+            "auc",
+            "retrieval",
+            "auc needs data of the task ranking, got data.task retrieval. Name one of ndcg@10, "
+            "recall@10, hit@10, mrr@10, map@10, coverage@10, or write data.task: ranking.",
+        ),
+        (
+            "ndcg@5",
+            "ranking",
+            "ndcg@5 needs data of the task retrieval, got data.task ranking. Name one of auc, "
+            "gauc, logloss, or write data.task: retrieval.",
+        ),
+    ],
+)
+def test_a_quality_of_another_task_is_refused(name: str, task: Task, message: str) -> None:
+    with pytest.raises(SpaceError, match=re.escape(message)):
+        resolve([asked(name, None, None)], task)
+
+
+@pytest.mark.parametrize("task", ["retrieval", "ranking"])
+def test_costs_belong_to_every_task_but_suffice_for_none(task: Task) -> None:
+    with pytest.raises(SpaceError, match="must name at least one quality, got bytes"):
+        resolve([asked("bytes", None, None)], task)
+    quality = {"retrieval": "map@3", "ranking": "logloss"}[task]
+    assert [o.name for o in resolve([asked("bytes", None, None), asked(quality, None, None)], task)]
