@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from automl_rec.objectives.ranking import measure as measure_quality
 from automl_rec.plugin import ClosedFormModel, GradientModel
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Configuration
+from automl_rec.training.resumption import TrainingFile
 from automl_rec.training.trainer import Progress, Training, train
 
 Report = Callable[[Progress], bool]
@@ -62,6 +64,7 @@ def evaluate(
     seed: int,
     report: Report | None = None,
     seconds: float | None = None,
+    checkpoint: Path | None = None,
 ) -> Evaluated:
     """Trains a configuration on the train part and measures it on validation.
 
@@ -76,14 +79,19 @@ def evaluate(
         seed: of every random draw.
         report: told of the quality after epochs; False stops the training for good.
         seconds: wall time after which training ends with the best epoch so far.
+        checkpoint: file that training is kept in, and goes on from if it is there.
 
     Raises:
         Infeasible: the configuration cannot be built on these data.
         DivergenceError: training left the finite numbers.
+        StorageError: the checkpoint is of another training, or cannot be read or written.
     """
     started, cpu = time.perf_counter(), time.process_time()
     built = build(configuration, data.catalog, registry, seed=seed)
-    training = _fit(built, data, objectives, seed, report, seconds)
+    file = None
+    if checkpoint is not None:
+        file = TrainingFile(checkpoint, f"{configuration.digest} {data.digest} {seed}")
+    training = _fit(built, data, objectives, seed, report, seconds, file)
     if training is not None and training.stopped == "early":
         return Evaluated(_unfinished(training, built, data, objectives, registry, started, cpu))
     served = shipped(finalize(built), configuration, data, registry)
@@ -157,6 +165,7 @@ def _fit(
     seed: int,
     report: Report | None,
     seconds: float | None,
+    file: TrainingFile | None,
 ) -> Training | None:
     if isinstance(built.model, ClosedFormModel):
         built.model.fit(data.catalog, torch.Generator().manual_seed(seed))
@@ -179,6 +188,7 @@ def _fit(
         weights=built.prunable,
         report=report,
         seconds=seconds,
+        file=file,
     )
 
 

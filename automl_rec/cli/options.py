@@ -49,3 +49,28 @@ def add_storage(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="database URL (default: the SQLite file in the study's folder)",
     )
+
+
+def add_timeout(parser: argparse.ArgumentParser, what: str) -> None:
+    """``--timeout``: wall time, read by `seconds_of`."""
+    parser.add_argument("--timeout", metavar="TIME", help=f"{what}, e.g. 90s or 30m")
+
+
+def seconds_of(text: str | None) -> float | None:
+    """The seconds of ``--timeout``; None where it is not given.
+
+    Raises:
+        SpaceError: it is no duration above 0.
+    """
+    from automl_rec.errors import SpaceError
+    from automl_rec.space.units import parse_seconds
+
+    if text is None:
+        return None
+    try:
+        seconds = float(text) if text.replace(".", "", 1).isdigit() else parse_seconds(text)
+    except ValueError:
+        seconds = 0.0
+    if seconds <= 0:
+        raise SpaceError(f"--timeout must be a duration, got {text!r}. Write 90s, 30m or 1h.")
+    return seconds

@@ -3,7 +3,14 @@
 import argparse
 from pathlib import Path
 
-from automl_rec.cli.options import Commands, add_runs, add_storage, add_without
+from automl_rec.cli.options import (
+    Commands,
+    add_runs,
+    add_storage,
+    add_timeout,
+    add_without,
+    seconds_of,
+)
 
 
 def add(commands: Commands) -> None:
@@ -12,7 +19,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("space", type=Path, metavar="SPACE.yaml")
     parser.add_argument("--study", metavar="NAME", help="name of the study (default: the file's)")
     parser.add_argument("--trials", type=int, metavar="N", help="trials in all")
-    parser.add_argument("--timeout", metavar="TIME", help="wall time in all, e.g. 90s or 30m")
+    add_timeout(parser, "wall time in all")
     parser.add_argument("--workers", type=int, metavar="N", help="trials at once")
     parser.add_argument("--engine", choices=["local"], default="local", help="where trials run")
     parser.add_argument("--seed", type=int, metavar="N", help="of everything random")
@@ -40,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
             name=arguments.study,
             storage=arguments.storage,
             trials=_at_least(1, arguments.trials, "--trials"),
-            seconds=_seconds(arguments.timeout),
+            seconds=seconds_of(arguments.timeout),
             workers=_at_least(1, arguments.workers, "--workers"),
             seed=_at_least(0, arguments.seed, "--seed"),
             without=arguments.without,
@@ -56,18 +63,3 @@ def _at_least(least: int, value: int | None, option: str) -> int | None:
     if value is not None and value < least:
         raise SpaceError(f"{option} must be at least {least}, got {value}. Raise it.")
     return value
-
-
-def _seconds(text: str | None) -> float | None:
-    from automl_rec.errors import SpaceError
-    from automl_rec.space.units import parse_seconds
-
-    if text is None:
-        return None
-    try:
-        seconds = float(text) if text.replace(".", "", 1).isdigit() else parse_seconds(text)
-    except ValueError:
-        seconds = 0.0
-    if seconds <= 0:
-        raise SpaceError(f"--timeout must be a duration, got {text!r}. Write 90s, 30m or 1h.")
-    return seconds

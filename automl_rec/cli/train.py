@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from automl_rec.cli.options import Commands
+from automl_rec.cli.options import Commands, add_timeout, seconds_of
 
 
 def add(commands: Commands) -> None:
@@ -16,6 +16,13 @@ def add(commands: Commands) -> None:
         help="a space of one configuration, such as an artefact's configuration.yaml",
     )
     parser.add_argument("--confirm", type=int, default=0, metavar="K", help="as of export")
+    add_timeout(parser, "wall time after which the best epoch so far is exported")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="keep the training in this file, and go on from it if it is there",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.set_defaults(run=run)
 
@@ -25,5 +32,14 @@ def run(arguments: argparse.Namespace) -> int:
     from automl_rec.cli.shipped import print_shipped
     from automl_rec.search.shipping import train
 
-    print_shipped(train(arguments.configuration, arguments.out, confirm=arguments.confirm))
+    shipped = train(
+        arguments.configuration,
+        arguments.out,
+        confirm=arguments.confirm,
+        seconds=seconds_of(arguments.timeout),
+        checkpoint=arguments.checkpoint,
+    )
+    print_shipped(shipped)
+    if shipped.stopped == "time" and arguments.checkpoint is not None:
+        print(f"Stopped by --timeout; the same command goes on from {arguments.checkpoint}.")
     return 0

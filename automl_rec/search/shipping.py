@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from automl_rec.builder import Served, restore
 from automl_rec.data import Prepared, prepare
 from automl_rec.errors import ExportError, SpaceError, StudyMismatchError
 from automl_rec.evaluation import evaluate, measure
-from automl_rec.objectives import cutoff, resolve
+from automl_rec.objectives import is_quality, resolve
 from automl_rec.objectives.objective import Measurement, Objective
 from automl_rec.registry import Registry
 from automl_rec.search.samplers import derive_seed
@@ -35,11 +35,13 @@ class Shipped:
         measurements: ``"validation"``, ``"test"`` (its quality, measured now for the first time)
             and, where asked for, ``"confirmed"``: means over trainings with other seeds, the
             standard errors being those of the means.
+        stopped: why training ended before its last epoch, if it was trained now.
     """
 
     folder: Path
     configuration: Configuration
     measurements: Mapping[str, Measured]
+    stopped: str | None = None
 
 
 def ship(
@@ -86,9 +88,23 @@ def ship(
 
 
 def train(
-    path: Path, folder: Path, *, registry: Registry | None = None, confirm: int = 0
+    path: Path,
+    folder: Path,
+    *,
+    registry: Registry | None = None,
+    confirm: int = 0,
+    seconds: float | None = None,
+    checkpoint: Path | None = None,
 ) -> Shipped:
     """Trains and exports the one configuration of a space file.
+
+    Args:
+        path: the space.
+        folder: to write.
+        registry: the installed components; discovered if None.
+        confirm: trainings with other seeds, whose mean is measured too.
+        seconds: wall time after which training ends with the best epoch so far.
+        checkpoint: file that training is kept in, and goes on from if it is there.
 
     Raises:
         SpaceError: the file is no sound space, or holds several configurations.
@@ -96,6 +112,7 @@ def train(
         Infeasible: the configuration cannot be built on these data.
         DivergenceError: training left the finite numbers.
         ExportError: the artefact cannot be written.
+        StorageError: the checkpoint is of another training, or cannot be read or written.
     """
     registry = registry or Registry.discover()
     space = read_space(path, registry)
@@ -104,7 +121,8 @@ def train(
     data = prepare(space.data)
     one = one_space(space, configuration, objectives)
     seed = derive_seed(space.search.seed, configuration.digest, 0)
-    return _Bench(data, objectives, registry, one, configuration, confirm).train(folder, seed)
+    bench = _Bench(data, objectives, registry, one, configuration, confirm)
+    return bench.train(folder, seed, seconds, checkpoint)
 
 
 def only_configuration(space: Space) -> Configuration:
@@ -179,14 +197,29 @@ class _Bench:
         parts = (stored.configuration, self.data.catalog, self.registry)
         return restore(*parts, stored.layouts, stored.tensors)
 
-    def train(self, folder: Path, seed: int) -> Shipped:
-        found = evaluate(self.configuration, self.data, self.objectives, self.registry, seed=seed)
+    def train(
+        self,
+        folder: Path,
+        seed: int,
+        seconds: float | None = None,
+        checkpoint: Path | None = None,
+    ) -> Shipped:
+        found = evaluate(
+            self.configuration,
+            self.data,
+            self.objectives,
+            self.registry,
+            seed=seed,
+            seconds=seconds,
+            checkpoint=checkpoint,
+        )
         assert found.served is not None, "nothing stops a training that is not searched"
         facts = {"seed": seed, "train_seconds": found.outcome.train_seconds}
         with tempfile.TemporaryDirectory() as place:
             path = Path(place) / export.MODEL
             export.write_model(path, found.served, self.configuration)
-            return self.write(folder, path, found.served, found.outcome.measurements, facts)
+            shipped = self.write(folder, path, found.served, found.outcome.measurements, facts)
+        return replace(shipped, stopped=found.outcome.stopped)
 
     def write(
         self,
@@ -196,7 +229,7 @@ class _Bench:
         measured: Measured,
         facts: Mapping[str, Any],
     ) -> Shipped:
-        qualities = [objective for objective in self.objectives if cutoff(objective.name)]
+        qualities = [objective for objective in self.objectives if is_quality(objective.name)]
         tested = measure(served, self.data, "test", qualities)
         measurements = {"validation": measured, "test": tested}
         if self.confirm:

@@ -23,8 +23,8 @@ class EndedError(Exception):
     """Stands for whatever ends a process."""
 
 
-def built(model: str, *, pruned: bool = False) -> Built:
-    compressions: dict[Kind, Chosen] = {"sparsity": GRADUAL} if pruned else {}
+def built(model: str, sparsity: Chosen | None = None) -> Built:
+    compressions: dict[Kind, Chosen] = {"sparsity": sparsity} if sparsity else {}
     configuration = configuration_of(REGISTRY, model, compressions=compressions)
     return build(configuration, CATALOG, REGISTRY, seed=3)
 
@@ -67,15 +67,15 @@ def weights(made: Built) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("model", "pruned"), [("bpr-mf", False), ("sasrec", False), ("bpr-mf", True)]
+    ("model", "sparsity"), [("bpr-mf", None), ("sasrec", None), ("bpr-mf", GRADUAL)]
 )
 def test_an_interrupted_training_goes_on_as_if_it_had_never_stopped(
     model: str,
-    pruned: bool,
+    sparsity: Chosen | None,
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "folder" / "training.safetensors"
-    whole, cut, continued = (built(model, pruned=pruned) for _ in range(3))
+    whole, cut, continued = (built(model, sparsity) for _ in range(3))
     expected = run(whole, None)
     with pytest.raises(EndedError):
         run(cut, path, until=3)
