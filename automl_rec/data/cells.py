@@ -41,6 +41,7 @@ class Cells:
             return
         first = bad.arg_max() or 0
         value = self.values[first]
+        value = value.to_list() if isinstance(value, pl.Series) else value
         received = "nothing" if value is None or value == "" else repr(value)
         raise DataError(
             f"{self.where}: row {self.rows[first]}, column {self.column!r} must be {required}, "
@@ -66,6 +67,22 @@ def values(cells: Cells) -> pl.Series:
     return _cast(cells, cells.values, pl.String()).str.strip_chars().replace("", None)
 
 
+def categories(cells: Cells) -> pl.Series:
+    """Values as text, null where the cell is empty or NaN; 3.0 is 3, however a file writes it."""
+    known = cells.values.fill_nan(None) if cells.values.dtype.is_float() else cells.values
+    text = _cast(cells, known, pl.String()).str.strip_chars().replace("", None)
+    return text.str.replace(r"^(-?\d+)\.0+$", "$1")
+
+
+def several(cells: Cells, separator: str) -> pl.Series:
+    """Lists of different texts: list cells, or text divided by ``separator``; empty may be null."""
+    if isinstance(cells.values.dtype, pl.List):
+        return cells.values.cast(pl.List(pl.String)).list.unique(maintain_order=True)
+    parts = values(cells).str.split(separator)
+    stripped = parts.list.eval(pl.element().str.strip_chars())
+    return stripped.list.filter(pl.element() != "").list.unique(maintain_order=True)
+
+
 def numbers(cells: Cells) -> pl.Series:
     """Float64 numbers.
 
@@ -81,11 +98,39 @@ def optional_numbers(cells: Cells) -> pl.Series:
     """Float64 numbers, NaN where the cell is empty.
 
     Raises:
-        DataError: a cell is neither empty nor a number.
+        DataError: a cell is neither empty nor a finite number.
     """
     found = _floats(cells)
-    cells.refuse(found.is_null() & cells.values.is_not_null(), "a number or empty", _REMAP)
+    bad = (found.is_null() & cells.values.is_not_null()) | found.is_infinite()
+    cells.refuse(bad, "a number or empty", _REMAP)
     return found.fill_null(float("nan"))
+
+
+def vectors(cells: Cells, parts: pl.Series) -> pl.Series:
+    """Float32 arrays of one length, null where the cell is empty.
+
+    Args:
+        cells: as read.
+        parts: the lists of numbers that they hold, as numbers or as text.
+
+    Raises:
+        DataError: a cell holds something else than numbers, or another count of them than the
+            cells above, or all cells are empty.
+    """
+    lists = _cast(cells, _lists(parts), pl.List(pl.Float32()), strict=False)
+    lists = lists.set(lists.list.len() == 0, None)
+    numbers = lists.list.eval(pl.element().is_finite().fill_null(value=False)).list.all()
+    cells.refuse(~numbers, "numbers", "Correct it, or leave the cell empty.")
+    lengths = lists.list.len()
+    first = lengths.drop_nulls().head(1)
+    if first.is_empty():
+        raise DataError(
+            f"{cells.where}: column {cells.column!r} must hold a vector somewhere, but all its "
+            "cells are empty. Leave the feature out."
+        )
+    required = f"a vector of {first[0]} numbers, as above"
+    cells.refuse(lengths != first[0], required, "Give all vectors one length.")
+    return lists.cast(pl.Array(pl.Float32, first[0]))
 
 
 def seconds(cells: Cells) -> pl.Series:
@@ -117,9 +162,13 @@ def _floats(cells: Cells) -> pl.Series:
     return _cast(cells, found, pl.Float64())
 
 
-def _cast(cells: Cells, found: pl.Series, dtype: pl.DataType) -> pl.Series:
+def _lists(parts: pl.Series) -> pl.Series:
+    return parts.arr.to_list() if isinstance(parts.dtype, pl.Array) else parts
+
+
+def _cast(cells: Cells, found: pl.Series, dtype: pl.DataType, *, strict: bool = True) -> pl.Series:
     try:
-        return found.cast(dtype)
+        return found.cast(dtype, strict=strict)
     except pl.exceptions.PolarsError as error:
         raise DataError(
             f"{cells.where}: column {cells.column!r} holds {found.dtype}, which cannot be read as "

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from automl_rec.data import cells
@@ -83,16 +84,31 @@ def _number(column: Cells, table: Table) -> pl.Series:
 def _several(column: Cells, table: Table) -> pl.Series:
     if isinstance(column.values.dtype, pl.List):
         return column.values.cast(pl.List(pl.String)).list.unique(maintain_order=True)
+    parts = _parts(column, table)
+    return parts.list.filter(pl.element() != "").list.unique(maintain_order=True)
+
+
+def _parts(column: Cells, table: Table) -> pl.Series:
+    """What stands between the separators of each cell, null where it is empty."""
     separator = " " if table.format == "inter" else "|"
     parts = cells.values(column).str.split(separator)
-    stripped = parts.list.eval(pl.element().str.strip_chars())
-    return stripped.list.filter(pl.element() != "").list.unique(maintain_order=True)
+    return parts.list.eval(pl.element().str.strip_chars())
+
+
+def _vector(column: Cells, table: Table) -> pl.Series:
+    if column.values.dtype.is_nested():
+        return cells.vectors(column, column.values)
+    parts = _parts(column, table)
+    if table.format == "inter":  # several blanks are one separator
+        parts = parts.list.filter(pl.element() != "")
+    return cells.vectors(column, parts)
 
 
 _READERS: dict[FeatureKind, Callable[[Cells, Table], pl.Series]] = {
     "categorical": _category,
     "multi": _several,
     "numeric": _number,
+    "vector": _vector,
 }
 
 
@@ -103,7 +119,19 @@ def _feature(name: str, kind: FeatureKind, values: pl.Series) -> NamedFeature:
     if kind == "categorical":
         codes, vocabulary = encode(values)
         return NamedFeature(name, Feature(kind, codes, len(vocabulary)), vocabulary)
+    if kind == "vector":
+        vectors = _filled(values)
+        return NamedFeature(name, Feature(kind, vectors, vectors.shape[1]), None)
     lengths = values.list.len().fill_null(0).to_numpy()
     indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     codes, vocabulary = encode(values.filter(values.list.len() > 0).explode())
     return NamedFeature(name, Feature(kind, codes, len(vocabulary), indptr), vocabulary)
+
+
+def _filled(values: pl.Series) -> npt.NDArray[np.float32]:
+    """(N, W) vectors, zeros where unknown."""
+    assert isinstance(values.dtype, pl.Array)
+    filled = np.zeros((len(values), *values.dtype.shape), np.float32)
+    known = values.is_not_null()
+    filled[known.to_numpy()] = values.filter(known).to_numpy()
+    return filled

@@ -10,7 +10,8 @@ from automl_rec.errors import DataError
 
 Format = Literal["csv", "tsv", "parquet", "inter", "lists"]
 SplitKind = Literal["auto", "given", "leave-last-out", "random", "temporal", "user-disjoint"]
-FeatureKind = Literal["categorical", "multi", "numeric"]
+FieldKind = Literal["categorical", "multi", "numeric", "binned"]
+FeatureKind = Literal["categorical", "multi", "numeric", "vector"]
 Kept = Literal["first", "last"]
 
 
@@ -21,8 +22,9 @@ class FeatureFile:
     Attributes:
         path: the file, in any format of the interactions except ``lists``.
         id: its id column, guessed like the interactions' where it is None.
-        columns: column -> kind; a ``multi`` cell holds values joined by ``|`` (by spaces in
-            ``.inter`` style files), an empty cell is an unknown value.
+        columns: column -> kind; a ``multi`` or ``vector`` cell holds values joined by ``|`` (by
+            spaces in ``.inter`` style files) or is a Parquet list; an empty cell is an unknown
+            value.
         format: as in DataRequest.
     """
 

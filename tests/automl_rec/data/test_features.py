@@ -1,5 +1,6 @@
 """Features are aligned with the numbering of the interactions."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +88,67 @@ def test_missing_feature_or_id_column_is_named(tmp_path: Path) -> None:
         read_features(FeatureFile(file(tmp_path), {"colour": "numeric"}), "item", ITEMS)
     with pytest.raises(DataError, match=r"no column holds the user ids.*data\.user_features\.id"):
         read_features(FeatureFile(file(tmp_path), {"kind": "categorical"}), "user", ITEMS)
+
+
+def test_vectors_are_float32_rows_and_zeros_where_unknown(tmp_path: Path) -> None:
+    text = "item,place\n3,1|2.5\n1, -1 | 4 \n9,7|8\n2,\n"
+    request = FeatureFile(file(tmp_path, text), {"place": "vector"})
+    (place,), absent = read_features(request, "item", ITEMS)
+    assert absent == 1
+    assert (place.feature.kind, place.feature.cardinality, place.vocabulary) == ("vector", 2, None)
+    assert place.feature.values.dtype == np.float32
+    assert place.feature.values.tolist() == [[-1, 4], [0, 0], [1, 2.5], [0, 0]]
+
+
+def test_vectors_of_inter_files_are_divided_by_blanks(tmp_path: Path) -> None:
+    text = "item_id:token\tplace:float_seq\n1\t1 2  3\n2\t4 5 6\n"
+    request = FeatureFile(file(tmp_path, text, "i.item"), {"place": "vector"})
+    (place,), _ = read_features(request, "item", ITEMS)
+    assert place.feature.values.tolist() == [[1, 2, 3], [4, 5, 6], [0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("dtype", [pl.List(pl.Float64), pl.List(pl.Int8), pl.Array(pl.Float32, 2)])
+def test_parquet_lists_are_vectors(tmp_path: Path, dtype: pl.DataType) -> None:
+    frame = pl.DataFrame({"item": [2, 1, 4], "place": [[1, 2], None, [3, 4]]})
+    frame.with_columns(pl.col("place").cast(dtype)).write_parquet(tmp_path / "i.parquet")
+    request = FeatureFile(str(tmp_path / "i.parquet"), {"place": "vector"})
+    (place,), _ = read_features(request, "item", ITEMS)
+    assert place.feature.values.tolist() == [[0, 0], [1, 2], [0, 0], [3, 4]]
+
+
+def test_vectors_keep_their_width_where_none_is_known(tmp_path: Path) -> None:
+    request = FeatureFile(file(tmp_path, "item,place\n9,7|8\n"), {"place": "vector"})
+    (place,), absent = read_features(request, "item", ITEMS)
+    assert (absent, place.feature.values.shape) == (4, (4, 2))
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("1|x", "row 3, column 'place' must be numbers, got '1|x'"),
+        ("1|nan", "row 3, column 'place' must be numbers, got '1|nan'"),
+        ("1|inf", "row 3, column 'place' must be numbers, got '1|inf'"),
+        ("1||2", "row 3, column 'place' must be numbers, got '1||2'"),
+        ("1|2|3", "row 3, column 'place' must be a vector of 2 numbers, as above, got '1|2|3'"),
+    ],
+)
+def test_a_bad_vector_is_named_by_row(tmp_path: Path, cell: str, message: str) -> None:
+    request = FeatureFile(file(tmp_path, f"item,place\n1,1|2\n2,{cell}\n"), {"place": "vector"})
+    with pytest.raises(DataError, match=re.escape(message)):
+        read_features(request, "item", ITEMS)
+
+
+def test_missing_numbers_in_lists_and_columns_without_vectors_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "i.parquet"
+    pl.DataFrame({"item": [1], "place": [[1.0, None]]}).write_parquet(path)
+    with pytest.raises(DataError, match=r"row 1, column 'place' must be numbers, got \[1.0, None\]"):
+        read_features(FeatureFile(str(path), {"place": "vector"}), "item", ITEMS)
+    request = FeatureFile(file(tmp_path, "item,place\n1,\n2,\n"), {"place": "vector"})
+    with pytest.raises(DataError, match="column 'place' must hold a vector somewhere"):
+        read_features(request, "item", ITEMS)
+
+
+def test_an_infinite_number_is_refused(tmp_path: Path) -> None:
+    text = TEXT.replace("1999", "inf")
+    with pytest.raises(DataError, match="row 2, column 'year' must be a number or empty"):
+        read_features(FeatureFile(file(tmp_path, text), {"year": "numeric"}), "item", ITEMS)

@@ -85,7 +85,7 @@ def test_a_split_may_be_one_word(checked: Check) -> None:
         ("{path: x, item_features: {path: y, columns: {}}}", "no feature column is named"),
         (
             "{path: x, item_features: {path: y, columns: {a: number}}}",
-            "data.item_features.columns.a must be one of categorical, multi, numeric, got number.",
+            "data.item_features.columns.a must be one of categorical, multi, numeric, vector, got number.",
         ),
     ],
 )
