@@ -44,14 +44,18 @@ def test_bound_below_every_cost_is_refused() -> None:
         (
             "auc",
             "retrieval",
-            "auc needs data of the task ranking, got data.task retrieval. Name one of ndcg@10, "
-            "recall@10, hit@10, mrr@10, map@10, coverage@10, or write data.task: ranking.",
+            (
+                "auc needs data of the task ranking, got data.task retrieval. Name one of ndcg@10, "
+                "recall@10, hit@10, mrr@10, map@10, coverage@10, or write data.task: ranking."
+            ),
         ),
         (
             "ndcg@5",
             "ranking",
-            "ndcg@5 needs data of the task retrieval, got data.task ranking. Name one of auc, "
-            "gauc, logloss, or write data.task: retrieval.",
+            (
+                "ndcg@5 needs data of the task retrieval, got data.task ranking. Name one of auc, "
+                "gauc, logloss, or write data.task: retrieval."
+            ),
         ),
     ],
 )
