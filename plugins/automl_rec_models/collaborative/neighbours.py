@@ -1,0 +1,52 @@
+"""Descriptions of the models that let known items and like users speak."""
+
+from automl_rec.plugin import Choice, Component, Float, Integer
+
+HOME = "automl_rec_models.collaborative"
+
+LENGTHS_DIVIDE = {"weighting": ("cosine", "tf-idf")}
+
+ITEM_KNN = Component(
+    kind="model",
+    name="item-knn",
+    summary="Items met by the same users stand for each other; sparse by nature, nothing to train.",
+    source=(
+        "Sarwar et al., WWW 2001; Deshpande, Karypis, TOIS 2004 (cosine); tf-idf and bm25 "
+        "weighting, defaults k1, b and 20 neighbours as in the package implicit. Ours uses "
+        "ln(1 + I / n_u), which is never negative, and shrinks by a term in the denominator."
+    ),
+    implementation=f"{HOME}.item_knn:ItemKnn",
+    hyperparameters={
+        "weighting": Choice(("cosine", "tf-idf", "bm25"), "cosine"),
+        "neighbours": Integer(1, 500, 20, log=True),
+        "shrinkage": Float(0.0, 1000.0, 0.0, only_if=LENGTHS_DIVIDE),
+        "saturation": Float(0.0, 10.0, 1.2, only_if={"weighting": ("bm25",)}),
+        "length_weight": Float(0.0, 1.0, 0.75, only_if={"weighting": ("bm25",)}),
+    },
+    compressible=frozenset({"sparsity"}),
+    baseline=True,
+)
+
+POPULARITY = Component(
+    kind="model",
+    name="popularity",
+    summary="The same list for everybody: items by their number of train users.",
+    source="No paper: the reference every recommender must beat. Each user counts once an item.",
+    implementation=f"{HOME}.popularity:Popularity",
+    compressible=frozenset(),
+    baseline=True,
+)
+
+EASE = Component(
+    kind="model",
+    name="ease",
+    summary="Item-item regression in closed form; strong, fast to fit, large unless pruned.",
+    source=(
+        "Steck, WWW 2019, equation 8: B_ij = -P_ij / P_jj of P = (X'X + lambda I)^-1, diagonal 0. "
+        "Ours inverts by Cholesky in float64 and serves float32; default lambda of RecBole."
+    ),
+    implementation=f"{HOME}.ease:Ease",
+    hyperparameters={"regularization": Float(1.0, 1e4, 250.0, log=True)},
+    compressible=frozenset({"rank", "sparsity"}),
+    baseline=True,
+)
