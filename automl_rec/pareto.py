@@ -13,6 +13,7 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 
+from automl_rec.objectives import is_quality
 from automl_rec.objectives.objective import Measurement, Objective
 
 Values: TypeAlias = npt.NDArray[np.float64]
@@ -116,10 +117,12 @@ def hypervolumes(trials: Sequence[MeasuredTrial], objectives: Sequence[Objective
 def scaled(trials: Sequence[MeasuredTrial], objectives: Sequence[Objective]) -> Values:
     """Measurements as parts of an axis, smaller is better; float64 (N, K).
 
-    A quality q becomes 1 - q. A cost becomes its place between two powers of ten (`DECADES`, by its
-    unit) on a logarithmic scale, from 0 at the lower, and below it, to 1 at the upper; the bound
-    takes the upper one's place where there is one. So 1 is worthless on every axis: no quality, or
-    a cost at the limit. A trial that is not complete, or breaks a bound, is a row of NaN.
+    A quality q from 0 to 1 becomes 1 - q, and a logloss 1 - exp(-q): exp(-q) is the geometric mean
+    of the probabilities given to what came. A cost becomes its place between two powers of ten
+    (`DECADES`, by its unit) on a logarithmic scale, from 0 at the lower, and below it, to 1 at the
+    upper; the bound takes the upper one's place where there is one. So 1 is worthless on every
+    axis: no quality, or a cost at the limit. A trial that is not complete, or breaks a bound, is a
+    row of NaN.
     """
     rows = [
         [_place(trial.measurements[o.name].value, o) for o in objectives]
@@ -154,11 +157,11 @@ def best_under(
 ) -> T | None:
     """The trial of best quality among those whose objective ``name`` keeps a bound.
 
-    Quality is the study's first objective to be maximised, or its first; of equals the one better
-    in ``name``, then the first. None where no trial keeps the bound.
+    The quality is the study's first, or where it has none its first objective; of equals the one
+    better in ``name``, then the first. None where no trial keeps the bound.
     """
     limited = next(objective for objective in objectives if objective.name == name)
-    quality = next((o for o in objectives if o.direction == "maximize"), objectives[0])
+    quality = next((o for o in objectives if is_quality(o.name)), objectives[0])
     order = (quality, limited)
     within = [
         trial
@@ -191,6 +194,8 @@ def _beyond(objective: Objective, value: float) -> float:
 def _place(value: float, objective: Objective) -> float:
     if objective.direction == "maximize":
         return 1 - value
+    if is_quality(objective.name):
+        return -math.expm1(-value)
     low, high = DECADES[objective.unit]
     top = high if objective.bound is None else math.log10(max(objective.bound, 10.0**low))
     decades = math.log10(max(value, 10.0**low))

@@ -1,9 +1,10 @@
 """Early stopping across trials: a training that can no longer reach the front ends.
 
 A running trial i is stopped after epoch t when a finished trial j costs no more in every known
-respect and q_j(T) >= q_i(t) + g_t. The bound g_t is a high quantile of what finished trials of the
-same model still gained after epoch t (of all models while the model has too few): an optimistic
-forecast, so that the front is hardly ever robbed of a member.
+respect and q_j(T) >= q_i(t) + g_t; a quality whose smaller values are better counts as its
+negative. The bound g_t is a high quantile of what finished trials of the same model still gained
+after epoch t (of all models while the model has too few): an optimistic forecast, so that the front
+is hardly ever robbed of a member.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from automl_rec.objectives import cutoff
+from automl_rec.objectives import is_quality
 from automl_rec.objectives.objective import Objective
 
 QUANTILE = 0.95
@@ -28,9 +29,9 @@ class Standing:
     Attributes:
         model: name of its model: curves of one model are alike.
         costs: objective name -> cost; of a running trial the least it can be.
-        curve: quality after epochs; of a finished trial empty where its training was cut short or
-            had none.
-        quality: the best so far; of a finished trial the quality measured.
+        curve: quality after epochs, larger for the better; of a finished trial empty where its
+            training was cut short or had none.
+        quality: likewise the best so far; of a finished trial the quality measured.
     """
 
     model: str
@@ -134,7 +135,7 @@ def compared_costs(objectives: Sequence[Objective]) -> tuple[tuple[str, ...], tu
     """
     costs: dict[str, None] = {}
     undecided = []
-    qualities = [o.name for o in objectives if cutoff(o.name)]
+    qualities = [o.name for o in objectives if is_quality(o.name)]
     for objective in objectives:
         if objective.priced or objective.name == "train_seconds":
             costs[objective.name] = None

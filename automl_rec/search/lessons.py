@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
-from automl_rec.objectives import cutoff
+from automl_rec.objectives import is_quality
 from automl_rec.objectives.objective import Measurement, Objective
-from automl_rec.search.early_stopping import Standing
+from automl_rec.search.early_stopping import Curve, Standing
 from automl_rec.search.suggestions import Lesson
 from automl_rec.storage.records import CurvePoint, FinishedTrial, TrialRecord
 
@@ -25,13 +25,19 @@ def standing_of(
     trial: FinishedTrial,
     curve: Sequence[CurvePoint],
     highest_costs: Mapping[str, float],
-    quality: str,
+    quality: Objective,
 ) -> Standing:
     """Where a complete trial stands; a training that time cut short tells nothing of gains."""
     measured = {name: found.value for name, found in trial.measurements.items()}
     costs = {**highest_costs, "train_seconds": trial.train_seconds or 0.0, **measured}
-    points = [] if trial.reason == CUT_SHORT else [(p.epoch, p.quality) for p in curve]
-    return Standing(next(iter(trial.configuration["model"])), costs, points, measured[quality])
+    points = [] if trial.reason == CUT_SHORT else upward(curve, quality)
+    best = quality.upward(measured[quality.name])
+    return Standing(next(iter(trial.configuration["model"])), costs, points, best)
+
+
+def upward(curve: Sequence[CurvePoint], quality: Objective) -> Curve:
+    """A curve turned so that larger is better."""
+    return [(point.epoch, quality.upward(point.quality)) for point in curve]
 
 
 def violations_of(
@@ -47,11 +53,11 @@ def numbered(trial: FinishedTrial, number: int) -> TrialRecord:
     return TrialRecord(number=number, **{f.name: getattr(trial, f.name) for f in fields(trial)})
 
 
-def by_quality(trials: Sequence[TrialRecord], quality: str) -> tuple[TrialRecord, ...]:
+def by_quality(trials: Sequence[TrialRecord], quality: Objective) -> tuple[TrialRecord, ...]:
     """Complete trials, best quality first."""
-    return tuple(sorted(trials, key=lambda trial: -trial.measurements[quality].value))
+    return tuple(sorted(trials, key=lambda t: quality.sign * t.measurements[quality.name].value))
 
 
 def watched(objectives: Sequence[Objective]) -> Objective:
     """The quality that training watches and fronts are ordered by: the first."""
-    return next(objective for objective in objectives if cutoff(objective.name))
+    return next(objective for objective in objectives if is_quality(objective.name))

@@ -27,6 +27,7 @@ from automl_rec.search.lessons import (
     lesson_of,
     numbered,
     standing_of,
+    upward,
     violations_of,
 )
 from automl_rec.search.pricing import Priced, Pricing
@@ -123,18 +124,14 @@ class _Running:
     def model(self) -> str:
         return self.proposal.configuration.model.name
 
-    @property
-    def best(self) -> float:
-        return max(point.quality for point in self.curve)
-
 
 class Loop:
     """Runs the trials of one study.
 
     Args:
         parts: what it joins.
-        objectives: of the study, its first quality being the one that training watches.
-        quality: name of that one.
+        objectives: of the study.
+        quality: the one that training watches.
         limits: when it ends.
         seed: of the study.
         ran: how many trials ran before.
@@ -146,7 +143,7 @@ class Loop:
         self,
         parts: Parts,
         objectives: Sequence[Objective],
-        quality: str,
+        quality: Objective,
         limits: Limits,
         *,
         seed: int,
@@ -264,7 +261,7 @@ class Loop:
         running = self._running[report.job.digest]
         point = CurvePoint(report.epoch, report.quality, report.standard_error, report.seconds)
         running.curve.append(point)
-        hopeless = self._parts.rule.stops(_standing(running, report.seconds))
+        hopeless = self._parts.rule.stops(_standing(running, self._quality, report.seconds))
         if hopeless:
             running.hopeless = report.epoch
         self._parts.engine.answer(report.job, proceed=not hopeless)
@@ -382,7 +379,7 @@ class Loop:
         known = {o.name: Measurement(costs[o.name]) for o in self._objectives if o.name in costs}
         if running.curve and math.isfinite(running.curve[-1].quality):
             last = running.curve[-1]
-            known[self._quality] = Measurement(last.quality, last.standard_error)
+            known[self._quality.name] = Measurement(last.quality, last.standard_error)
         return known
 
     def _keep(
@@ -427,10 +424,10 @@ class Loop:
             listener(event)
 
 
-def _standing(running: _Running, seconds: float) -> Standing:
+def _standing(running: _Running, quality: Objective, seconds: float) -> Standing:
     costs = {**running.priced.low, "train_seconds": seconds}
-    curve = [(point.epoch, point.quality) for point in running.curve]
-    return Standing(running.model, costs, curve, running.best)
+    curve = upward(running.curve, quality)
+    return Standing(running.model, costs, curve, max(value for _, value in curve))
 
 
 def _again(proposal: Proposal, row: RunningTrial) -> Proposal:

@@ -110,7 +110,7 @@ class Session:
         loop = Loop(
             parts,
             self.objectives,
-            watched(self.objectives).name,
+            watched(self.objectives),
             limits,
             seed=self._seed,
             ran=count_run(past),
@@ -148,7 +148,7 @@ class Session:
             with contextlib.suppress(AutomlRecError):
                 priced = self.pricing(Configuration.from_dict(trial.configuration))
                 curve = curves.get(trial.number, ())
-                rule.add(standing_of(trial, curve, priced.high, watched(self.objectives).name))
+                rule.add(standing_of(trial, curve, priced.high, watched(self.objectives)))
         return rule, note
 
     def _proposals(self, past: Sequence[TrialRecord]) -> Proposals:
@@ -227,7 +227,7 @@ class Session:
             listener(event)
 
     def _conclude(self, why: str, shelf: Shelf, repeats: int) -> None:
-        front = by_quality(shelf.front, watched(self.objectives).name)
+        front = by_quality(shelf.front, watched(self.objectives))
         told = sentences(
             self.stored.trials(), front, self.objectives, references(self.registry), repeats
         )

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from automl_rec.objectives.amount import amount
 from automl_rec.objectives.objective import Measurement, Objective
-from automl_rec.search.lessons import TIME_OVER, watched
+from automl_rec.search.lessons import TIME_OVER, by_quality, watched
 from automl_rec.search.title import title_of
 from automl_rec.search.wording import counted
 from automl_rec.space.configuration import Configuration
@@ -56,12 +56,13 @@ def above_references(
     return tuple(
         trial
         for trial in front
-        if all(_above(trial.measurements[quality.name], reference) for reference in known)
+        if all(_above(trial.measurements[quality.name], r, quality) for r in known)
     )
 
 
-def _above(one: Measurement, other: Measurement) -> bool:
-    return one.value > other.value and not indistinct(one, other)
+def _above(one: Measurement, other: Measurement, quality: Objective) -> bool:
+    better = quality.upward(one.value) > quality.upward(other.value)
+    return better and not indistinct(one, other)
 
 
 def commonest_reason(trials: Sequence[TrialRecord]) -> str | None:
@@ -127,12 +128,12 @@ def _compared(
     others = [t for t in front if _model(t) not in references]
     if not known:
         return []
-    reference = max(known, key=lambda trial: trial.measurements[quality.name].value)
+    reference = by_quality(known, quality)[0]
     name, base = _model(reference), reference.measurements[quality.name]
-    best = max(others, key=lambda t: t.measurements[quality.name].value, default=None)
-    if best is None or best.measurements[quality.name].value <= base.value:
+    best = next(iter(by_quality(others, quality)), None)
+    top = base if best is None else best.measurements[quality.name]
+    if best is None or quality.upward(top.value) <= quality.upward(base.value):
         return [f"Nothing found beats {name} ({quality.name} {base.value:.4f})."]
-    top = best.measurements[quality.name]
     if indistinct(top, base):
         return [
             (
@@ -149,7 +150,7 @@ def _compared(
 
 
 def _neighbours(front: Sequence[TrialRecord], quality: Objective) -> list[str]:
-    ranked = sorted((t.measurements[quality.name] for t in front), key=lambda m: -m.value)
+    ranked = [trial.measurements[quality.name] for trial in by_quality(front, quality)]
     close = sum(indistinct(a, b) for a, b in pairwise(ranked))
     if not close:
         return []

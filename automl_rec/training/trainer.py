@@ -24,6 +24,7 @@ from automl_rec.training.checkpoint import Checkpoint, entries_kept, state_of
 from automl_rec.training.resumption import TrainingFile
 from automl_rec.training.seeding import generator_for, seed_for
 
+Direction: TypeAlias = Literal["maximize", "minimize"]
 Stop: TypeAlias = Literal["patience", "early", "time"]
 
 
@@ -34,7 +35,7 @@ class Progress:
     Attributes:
         epoch: epochs run, from 1.
         epochs: epochs this training may run.
-        quality: larger is better.
+        quality: in its own unit, whether larger or smaller is better.
         standard_error: of the quality, over users.
         seconds: wall seconds of training so far, validation and reporting left out.
     """
@@ -75,6 +76,7 @@ def train(
     report: Callable[[Progress], bool] | None = None,
     seconds: float | None = None,
     file: TrainingFile | None = None,
+    direction: Direction = "maximize",
 ) -> Training:
     """Trains a model by Adam and leaves it with the weights that were best on validation.
 
@@ -96,6 +98,7 @@ def train(
             is validated only if there is no other.
         file: written after every validation; if there is one, training goes on from it as if it
             had never stopped.
+        direction: which way the quality is better.
 
     Raises:
         DivergenceError: the loss or the weights stopped being finite.
@@ -112,7 +115,8 @@ def train(
         if seconds is not None:
             steps.deadline = time.monotonic() + seconds
         try:
-            return _Run(model, steps, settings, file).to_the_end(validate, report or _go_on)
+            run = _Run(model, steps, settings, file, direction)
+            return run.to_the_end(validate, report or _go_on)
         finally:
             model.eval()
 
@@ -209,8 +213,10 @@ class _Run:
         steps: _Steps,
         settings: Mapping[str, Value],
         file: TrainingFile | None,
+        direction: Direction,
     ) -> None:
         self._model, self._steps, self._file = model, steps, file
+        self._sign = 1 if direction == "maximize" else -1
         self._epochs, self._every = int(settings["epochs"]), int(settings["evaluate_every"])
         self._watch = _Watch(model, int(settings["patience"]))
         self._curve: list[Progress] = []
@@ -239,7 +245,7 @@ class _Run:
         steps = self._steps
         quality, error = _validated(self._model, validate)
         self._curve.append(Progress(steps.epoch, self._epochs, quality, error, steps.seconds))
-        go_on, patient = report(self._curve[-1]), self._watch.see(quality)
+        go_on, patient = report(self._curve[-1]), self._watch.see(self._sign * quality)
         if steps.epoch < self._epochs:
             self._stopped = "early" if not go_on else self._stopped if patient else "patience"
 
@@ -285,7 +291,7 @@ class _Watch:
         self._best, self._entries, self._waited = -math.inf, math.inf, 0
 
     def see(self, quality: float) -> bool:
-        """Takes note of a validation; False once patience is exhausted."""
+        """Takes note of a validation, larger is better; False once patience is exhausted."""
         entries = entries_kept(self._model)
         if entries < self._entries or quality > self._best:
             self._best, self._entries, self._waited = quality, entries, 0

@@ -20,6 +20,7 @@ from automl_rec.objectives.objective import Measurement, Objective
 NDCG = Objective("ndcg@10", "maximize", "")
 BYTES = Objective("bytes", "minimize", "B")
 SECONDS = Objective("train_seconds", "minimize", "s")
+LOGLOSS = Objective("logloss", "minimize", "")
 FEW = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
 ODD = st.one_of(FEW, st.sampled_from([math.nan, math.inf, -math.inf]))
 
@@ -138,6 +139,13 @@ def test_costs_are_placed_by_orders_of_magnitude() -> None:
     np.testing.assert_allclose(pareto.scaled(trials, objectives), expected, rtol=1e-12)
 
 
+def test_logloss_is_placed_by_the_probability_given_to_what_came() -> None:
+    losses = [0.0, math.log(2), math.log(4), 800.0]
+    trials = [Trial("", {"logloss": Measurement(loss)}) for loss in losses]
+    places = pareto.scaled(trials, [LOGLOSS])
+    np.testing.assert_allclose(places[:, 0], [0, 1 / 2, 3 / 4, 1], rtol=1e-12)
+
+
 @pytest.mark.parametrize("bound", [0.0, 0.5])
 def test_a_bound_below_the_scale_leaves_no_volume(bound: float) -> None:
     objectives = [NDCG, Objective("bytes", "minimize", "B", bound=bound)]
@@ -207,6 +215,14 @@ def test_best_under_a_bound_is_the_best_quality_that_keeps_it() -> None:
     best = pareto.best_under(trials, objectives, "bytes", 100)
     assert best is trials[2]
     assert pareto.best_under(trials, objectives, "bytes", 5) is None
+
+
+def test_best_under_a_bound_is_of_least_logloss_where_that_is_the_quality() -> None:
+    trials = [
+        Trial("", {"logloss": Measurement(loss), "bytes": Measurement(size)})
+        for loss, size in [(0.5, 10), (0.3, 100), (0.1, 101)]
+    ]
+    assert pareto.best_under(trials, [BYTES, LOGLOSS], "bytes", 100) is trials[1]
 
 
 def test_best_under_a_floor_of_quality_keeps_it() -> None:

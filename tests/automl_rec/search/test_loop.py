@@ -93,7 +93,7 @@ def make_loop(
         () if heard is None else (heard.append,),
     )
     limits = limits or Limits(None, None, None)
-    return Loop(parts, objectives, "ndcg@10", limits, seed=0, **options)
+    return Loop(parts, objectives, objectives[0], limits, seed=0, **options)
 
 
 def test_a_finite_space_is_run_whole_and_recorded(

@@ -130,6 +130,15 @@ def test_the_best_weights_on_validation_come_back() -> None:
     assert not model.training
 
 
+def test_the_best_of_a_quality_to_be_minimised_is_its_smallest() -> None:
+    model = Valley()
+    training, script = run(model, 3.0, 1.0, 2.0, 1.5, 5.0, patience=3, direction="minimize")
+    assert [point.quality for point in training.curve] == [3.0, 1.0, 2.0, 1.5, 5.0]
+    assert torch.equal(values(model), script.seen[1])
+    training, _ = run(Valley(), 3.0, 1.0, 2.0, 1.5, 0.5, patience=2, direction="minimize")
+    assert (training.epochs, training.stopped) == (4, "patience")
+
+
 def test_patience_counts_validations_without_a_gain() -> None:
     training, _ = run(Valley(), 1.0, 2.0, 2.0, 1.0, 3.0, 1.0, patience=2)
     assert training.epochs == 4
