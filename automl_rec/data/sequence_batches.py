@@ -1,4 +1,4 @@
-"""Batches of users' last items."""
+"""Batches of what users met, one item after the other."""
 
 import math
 from collections.abc import Iterator
@@ -11,15 +11,36 @@ from torch import Tensor
 from automl_rec.data.sampling import Negatives
 from automl_rec.plugin import PADDING, Catalog, Sampling, Sequences
 
+SHORTEST_CUT = 4
+"""Items before the target of a cut sequence, where the user has as many."""
+
+Places = npt.NDArray[np.int64]
+
 
 class SequenceBatches:
-    """The last items of every user with at least two of them."""
+    """Windows of the histories of every user with at least two items.
+
+    A window ends at a target; the L items before it are its history. Drawn by edge, windows lie
+    end to end from the user's last item backwards, so that every item but the first is a target
+    once an epoch; cut ones end at every item, the first few left out. Drawn by user, each user
+    has one window an epoch, its end drawn uniformly: from the items with L before them, or where
+    it is cut from all but the first few.
+    """
 
     def __init__(self, catalog: Catalog, sampling: Sampling, batch_size: int) -> None:
         self._sampling, self._batch_size = sampling, batch_size
         self._negatives = Negatives(catalog, sampling)
         self._histories = catalog.histories
-        self._users = np.flatnonzero(catalog.histories.lengths >= 2)
+        users = np.flatnonzero(catalog.histories.lengths >= 2)
+        last = catalog.histories.indptr[users + 1] - 1
+        shortest = SHORTEST_CUT if sampling.cut else sampling.length
+        first = np.minimum(catalog.histories.indptr[users] + shortest, last)
+        if sampling.draw == "user":
+            self._users, self._first, self._last = users, first, last
+        else:
+            step = 1 if sampling.cut else sampling.length
+            self._users, self._first = _spread(users, first, last, step)
+            self._last = self._first
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
@@ -29,27 +50,65 @@ class SequenceBatches:
         """See `automl_rec.data.batches.Batches`."""
         order = torch.randperm(len(self._users), generator=generator).numpy()
         for start in range(0, len(order), self._batch_size):
-            users = self._users[order[start : start + self._batch_size]]
-            yield self._batch(users, generator)
+            chosen = order[start : start + self._batch_size]
+            ends = _between(self._first[chosen], self._last[chosen], generator)
+            yield self._batch(self._users[chosen], ends, generator)
 
-    def _batch(self, users: npt.NDArray[np.int64], generator: torch.Generator) -> Sequences:
-        window = torch.from_numpy(self._window(users))
-        histories = window[:, :-1]
-        targets = window[:, 1:].where(histories >= 0, PADDING)
-        numbers = torch.from_numpy(users)
-        return Sequences(numbers, histories, targets, self._drawn(numbers, histories, generator))
+    def _batch(self, users: Places, ends: Places, generator: torch.Generator) -> Sequences:
+        starts = self._histories.indptr[users, None]
+        longest = min(self._sampling.length, int((ends - starts[:, 0]).max()))
+        places = np.arange(-longest, 0) + ends[:, None]  # (B, L)
+        known = places >= starts
+        items = self._histories.items
+        histories = np.where(known, items[np.maximum(places, 0)], PADDING).astype(np.int64)
+        if self._sampling.cut:
+            known[:, :-1] = False
+        targets = np.full(known.shape, PADDING, np.int64)
+        targets[known] = items[self._followers(users, places, known, generator)]
+        wanted, owners = torch.from_numpy(known), torch.from_numpy(users)
+        negatives = self._drawn(owners, wanted, generator)
+        return Sequences(owners, torch.from_numpy(histories), torch.from_numpy(targets), negatives)
 
-    def _window(self, users: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """(B, L + 1) last items, L no longer than the longest history needs."""
-        starts, ends = self._histories.indptr[users], self._histories.indptr[users + 1]
-        longest = min(self._sampling.length + 1, int((ends - starts).max()))
-        places = np.arange(-longest, 0) + ends[:, None]
-        items = self._histories.items[np.maximum(places, 0)]
-        return np.where(places >= starts[:, None], items, PADDING).astype(np.int64)
+    def _followers(
+        self,
+        users: Places,
+        places: Places,
+        known: npt.NDArray[np.bool_],
+        generator: torch.Generator,
+    ) -> Places:
+        """(P,) the place of the target of each known place."""
+        wanted = places[known]
+        if self._sampling.horizon == 1:
+            return wanted + 1
+        last = self._histories.indptr[users + 1] - 1
+        final = np.repeat(last, known.sum(1))
+        return _between(wanted + 1, np.minimum(wanted + self._sampling.horizon, final), generator)
 
-    def _drawn(self, users: Tensor, histories: Tensor, generator: torch.Generator) -> Tensor:
+    def _drawn(self, users: Tensor, wanted: Tensor, generator: torch.Generator) -> Tensor:
+        """Negatives of the places with a target, `PADDING` elsewhere."""
+        count = self._sampling.negatives
         if self._sampling.shared:
-            return self._negatives.draw_any(self._sampling.negatives, generator)
-        owners = users.repeat_interleave(histories.shape[1])
-        drawn = self._negatives.draw(owners, self._sampling.negatives, generator)
-        return drawn.reshape(*histories.shape, self._sampling.negatives)
+            return self._negatives.draw_any(count, generator)
+        drawn = torch.full((*wanted.shape, count), PADDING)
+        owners = users.repeat_interleave(wanted.sum(1))
+        drawn[wanted] = self._negatives.draw(owners, count, generator)
+        return drawn[:, -1:] if self._sampling.cut else drawn
+
+
+def _spread(users: Places, first: Places, last: Places, step: int) -> tuple[Places, Places]:
+    """Users, repeated, with places every ``step`` from the last down, ending at most at the first.
+
+    A step goes beyond the first only as far as its own length, where a shorter window is left.
+    """
+    counts = (last - first + step - 1) // step + 1
+    offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.repeat(users, counts), np.repeat(last, counts) - step * offsets
+
+
+def _between(low: Places, high: Places, generator: torch.Generator) -> Places:
+    """Whole numbers drawn uniformly from low (P,) to high (P,), both included."""
+    room = high - low
+    if not room.any():
+        return low
+    shares = torch.rand(len(low), dtype=torch.float64, generator=generator).numpy()
+    return np.asarray(low + np.minimum((shares * (room + 1)).astype(np.int64), room))

@@ -24,10 +24,11 @@ class Sampling:
         exponent: of the train counts, for the sampler ``"popularity"``.
         shared: whether one set of negatives serves a whole batch.
         draw: ``"edge"`` goes once through all interactions; ``"user"`` draws a user uniformly,
-            then one of his items.
-        length: longest history in a sequence batch.
-        cut: whether a sequence ends at a random place with one target behind it; else it ends at
-            the user's last item and every position has a target.
+            then one of his items. An epoch of sequences drawn by user has one of each user, which
+            ends anywhere.
+        length: longest history in a sequence batch; a longer one comes in several windows.
+        cut: whether a sequence has one target, behind its last item, and at least four items where
+            the user has more; else every position has a target.
         horizon: a target is drawn uniformly from that many items behind its position; 1 is the
             next item.
     """
@@ -66,7 +67,8 @@ class Sequences:
         users: (B,) int64.
         histories: (B, L) int64, oldest first, padded on the left with `PADDING`.
         targets: (B, L) int64: the next item at each position, `PADDING` where there is none.
-        negatives: (B, L, N) int64, or (N,) where the batch shares them.
+        negatives: (B, L, N) int64, or (B, 1, N) of the last position where sequences are cut, or
+            (N,) where the batch shares them.
     """
 
     users: Tensor

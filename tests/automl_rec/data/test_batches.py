@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from automl_rec.data import pair_batches as module
 from automl_rec.data.batches import batches_of
-from automl_rec.plugin import PADDING, Catalog, Histories, Pairs, Sampling, Sequences
+from automl_rec.plugin import Catalog, Histories, Pairs, Sampling, Sequences
 from automl_rec.testing.planted import planted_tiny
 
 three_users = Histories(
@@ -91,29 +91,6 @@ def test_shared_negatives_serve_a_whole_batch() -> None:
 def test_shared_negatives_cannot_be_rejected() -> None:
     with pytest.raises(ValueError, match="cannot be rejected for one user"):
         batches_of(planted_tiny().catalog, Sampling(shared=True), 8)
-
-
-def test_sequences_hold_the_last_items_and_what_followed_each() -> None:
-    catalog = Catalog(6, three_users)
-    (batch,) = epoch(catalog, Sampling("sequences", negatives=2, length=2))
-    rows = dict(zip(batch.users.tolist(), range(2), strict=True))
-    assert rows.keys() == {0, 2}  # one event leaves nothing to predict
-    histories = batch.histories.tolist()
-    assert histories[rows[0]] == [1, 3]
-    assert histories[rows[2]] == [0, 2]
-    targets = batch.targets.tolist()
-    assert targets[rows[0]] == [3, 1]
-    assert targets[rows[2]] == [2, 4]
-    assert batch.negatives.shape == (2, 2, 2)
-    assert not set(batch.negatives[rows[0]].flatten().tolist()) & {5, 1, 3}
-
-
-def test_short_sequences_are_padded_on_the_left_no_wider_than_needed() -> None:
-    catalog = Catalog(6, three_users)
-    (batch,) = epoch(catalog, Sampling("sequences", negatives=0, length=50))
-    row = batch.users.tolist().index(2)
-    assert batch.histories[row].tolist() == [PADDING, 0, 2]
-    assert batch.targets[row].tolist() == [PADDING, 2, 4]
 
 
 def test_batches_read_histories_from_memory_they_must_not_write() -> None:
