@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 
 from automl_rec.data.pair_batches import PairBatches
+from automl_rec.data.row_batches import RowBatches
 from automl_rec.data.sequence_batches import SequenceBatches
 from automl_rec.plugin import Batch, Catalog, Sampling
 
@@ -37,4 +38,4 @@ def batches_of(catalog: Catalog, sampling: Sampling, batch_size: int) -> Batches
         case "sequences":
             return SequenceBatches(catalog, sampling, batch_size)
         case "rows":
-            raise NotImplementedError
+            return RowBatches(catalog, batch_size)

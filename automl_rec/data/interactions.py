@@ -21,6 +21,14 @@ class Vocabulary:
 
     values: pl.Series
 
+    @classmethod
+    def of(cls, distinct: pl.Series) -> "Vocabulary":
+        """Different strings, put in order."""
+        numbers = distinct.cast(pl.Int64, strict=False)
+        order = pl.DataFrame({"id": distinct, "number": numbers})
+        by_number = numbers.null_count() == 0
+        return cls(order.sort(["number", "id"] if by_number else ["id"])["id"])
+
     def __len__(self) -> int:
         return len(self.values)
 
@@ -82,13 +90,9 @@ class Interactions:
 
 def encode(values: pl.Series) -> tuple[Codes, Vocabulary]:
     """Numbers (E,) of strings and their vocabulary; a null is numbered -1."""
-    distinct = values.drop_nulls().unique()
-    numbers = distinct.cast(pl.Int64, strict=False)
-    order = pl.DataFrame({"text": distinct, "number": numbers})
-    by_number = numbers.null_count() == 0
-    ordered = order.sort(["number", "text"] if by_number else ["text"])["text"]
-    codes = values.cast(pl.Enum(ordered)).to_physical().cast(pl.Int32).fill_null(-1)
-    return codes.to_numpy(), Vocabulary(ordered.rename("id"))
+    vocabulary = Vocabulary.of(values.drop_nulls().unique())
+    codes = values.cast(pl.Enum(vocabulary.values)).to_physical().cast(pl.Int32).fill_null(-1)
+    return codes.to_numpy(), vocabulary
 
 
 def _renumbered(codes: Codes, vocabulary: Vocabulary) -> tuple[Codes, Vocabulary]:

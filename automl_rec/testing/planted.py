@@ -1,15 +1,17 @@
-"""Small interactions with a known structure, drawn from a seed."""
+"""Small interactions and rows with a known structure, drawn from a seed."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from automl_rec.plugin import Catalog, Histories
+from automl_rec.plugin import Catalog, Feature, Histories, RowTable
 
 IN_OWN_BLOCK = 0.85
 POPULARITY_EXPONENT = -0.6
 FOLLOWS_CYCLE = 0.9
+TAG_PROBABILITY = 0.25
+PAIR_EFFECT = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,49 @@ def planted_sequences(
     indptr = np.concatenate([[0], np.cumsum(unknown)])
     heldout = Histories(indptr, expected[unknown].astype(np.int32))
     return Planted(Catalog(items, _histories(met)), heldout)
+
+
+def planted_rows(seed: int = 0, rows: int = 4000) -> tuple[Catalog, RowTable]:
+    """Train rows, and a quarter as many held out, whose labels follow a logistic law.
+
+    Fields are ``user`` (30 users), ``item`` (20), ``device`` (3), ``tags`` (any of 6) and
+    ``price`` (numeric). The log-odds are effects of single values, and a product of hidden vectors
+    of user and item that weighs more: a model of pairs should do clearly better than one of single
+    values, and that clearly better than a guess.
+
+    Args:
+        seed: source of everything drawn.
+        rows: number of train rows R.
+    """
+    generator = np.random.default_rng(seed)
+    total = rows + rows // 4
+    user, item, device = (generator.integers(1, n + 1, total) for n in (30, 20, 3))
+    price = generator.standard_normal(total)
+    tagged = generator.random((total, 6)) < TAG_PROBABILITY
+    hidden_user, hidden_item = (generator.standard_normal((n + 1, 2)) for n in (30, 20))
+    odds = PAIR_EFFECT * (hidden_user[user] * hidden_item[item]).sum(1)
+    odds += 0.5 * generator.standard_normal(21)[item] + 0.5 * generator.standard_normal(4)[device]
+    odds += 0.5 * price + tagged @ (0.5 * generator.standard_normal(6))
+    labels = (generator.random(total) < 1 / (1 + np.exp(-odds))).astype(np.float32)
+    codes = {"user": (user, 31), "item": (item, 21), "device": (device, 4)}
+
+    def part(start: int, stop: int) -> RowTable:
+        fields = {
+            name: Feature("categorical", values[start:stop].astype(np.int32), cardinality)
+            for name, (values, cardinality) in codes.items()
+        }
+        fields["tags"] = _several(tagged[start:stop])
+        fields["price"] = Feature("numeric", price[start:stop].astype(np.float32))
+        return RowTable(fields, labels[start:stop], fields["user"].values.astype(np.int32))
+
+    nobody = Histories(np.zeros(1, np.int64), np.empty(0, np.int32))
+    return Catalog(0, nobody, rows=part(0, rows)), part(rows, total)
+
+
+def _several(chosen: npt.NDArray[np.bool_]) -> Feature:
+    """A multi-valued field of rows (R, N), whose values are numbered from 1."""
+    indptr = np.concatenate([[0], np.cumsum(chosen.sum(1))])
+    return Feature("multi", chosen.nonzero()[1].astype(np.int32) + 1, chosen.shape[1] + 1, indptr)
 
 
 def _preferences(users: int, items: int, blocks: int) -> npt.NDArray[np.float64]:
