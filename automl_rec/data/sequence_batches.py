@@ -96,9 +96,9 @@ class SequenceBatches:
 
 
 def _spread(users: Places, first: Places, last: Places, step: int) -> tuple[Places, Places]:
-    """Users, repeated, with places every ``step`` from the last down, ending at most at the first.
+    """Users, repeated, with the places last, last - step, ... of each.
 
-    A step goes beyond the first only as far as its own length, where a shorter window is left.
+    The lowest is the first of these that is not above ``first``.
     """
     counts = (last - first + step - 1) // step + 1
     offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -1,8 +1,16 @@
 """Models that learn from the order in which users met items."""
 
-from automl_rec.plugin import Choice, Component, Float, Integer, gradient_training
+from automl_rec.plugin import Choice, Component, Domain, Float, Integer, gradient_training
 
 HOME = "automl_rec_models.sequential"
+
+SAMPLED = {"loss": ("sampled-softmax", "gbce", "bce")}
+LOSS: dict[str, Domain] = {
+    "loss": Choice(("full-ce", "sampled-softmax", "gbce", "bce"), "full-ce"),
+    "negatives": Integer(1, 512, 1, log=True, only_if=SAMPLED),
+    "shared": Choice((False, True), default=False, only_if=SAMPLED),
+    "calibration": Float(0.0, 1.0, 0.75, only_if={"loss": ("gbce",)}),
+}
 
 SASREC = Component(
     kind="model",
@@ -10,8 +18,10 @@ SASREC = Component(
     summary="A small causal transformer over a user's last items, scored by the item table.",
     source=(
         "Kang and McAuley, ICDM 2018. Ours adds pre- and post-normalisation and the softmax over "
-        "all items as loss (the default, as in RecBole; the paper's is bce with one negative), and "
-        "bans padding from attention. Other defaults of the public pmixer code, width 64 for 50."
+        "all items as loss (the default, as in RecBole; the paper's is bce with one negative), "
+        "that over sampled items, and gBCE (Petrov and Macdonald, RecSys 2023; published with 256 "
+        "negatives). Padding is banned from attention; all windows of a long history are seen. "
+        "Other defaults of the public pmixer code, width 64 for 50."
     ),
     implementation=f"{HOME}.sasrec:SasRec",
     hyperparameters={
@@ -21,8 +31,7 @@ SASREC = Component(
         "length": Choice((20, 50, 100, 200), 50),
         "dropout": Float(0.0, 0.7, 0.2),
         "norm": Choice(("pre", "post", "original"), "pre", search=False),
-        "loss": Choice(("full-ce", "bce"), "full-ce"),
-        "negatives": Integer(1, 512, 1, log=True, only_if={"loss": ("bce",)}),
+        **LOSS,
     },
     training=gradient_training(batch_size=128, batch_sizes=(32, 64, 128, 256, 512)),
     tasks=("retrieval", "sequence"),

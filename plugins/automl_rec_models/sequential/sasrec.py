@@ -1,9 +1,8 @@
 """SASRec: self-attention over the last items of a user."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from automl_rec.plugin import (
@@ -13,13 +12,11 @@ from automl_rec.plugin import (
     Infeasible,
     Layers,
     Requests,
-    Sampling,
     Sequences,
 )
 from automl_rec_models.dropout import dropout
-from automl_rec_models.inner_products import inner_products
 from automl_rec_models.sequential.attention import Block, Norm, hidden
-from automl_rec_models.sequential.softmax import cross_entropy
+from automl_rec_models.sequential.next_item import LossName, NextItemLoss
 
 REQUESTS_AT_ONCE = 512
 
@@ -31,7 +28,7 @@ class SasRec(GradientModel):
     the left changes nothing.
 
     Source: Kang and McAuley, ICDM 2018.
-    Ours offers three places for the normalisation and the softmax over all items as loss.
+    Ours offers three places for the normalisation, and four losses.
     """
 
     betas: ClassVar[tuple[float, float]] = (0.9, 0.98)
@@ -47,8 +44,10 @@ class SasRec(GradientModel):
         length: int,
         dropout: float,
         norm: Norm,
-        loss: Literal["full-ce", "bce"],
+        loss: LossName,
         negatives: int = 0,
+        shared: bool = False,
+        calibration: float = 0.0,
     ) -> None:
         super().__init__()
         if width % heads != 0:
@@ -76,20 +75,17 @@ class SasRec(GradientModel):
             for number in range(blocks)
         )
         self.norm = nn.LayerNorm(width)
-        self.sampling = Sampling("sequences", negatives=negatives, length=length)
+        self._loss = NextItemLoss(loss, negatives, shared, calibration)
+        self.sampling = self._loss.sampling(length)
         self._length, self._dropout, self._positions = length, dropout, positions
-        self._full = loss == "full-ce"
 
     def loss(self, batch: Batch) -> Tensor:
         """See `TrainedModel.loss`; the mean over positions with a target."""
         assert isinstance(batch, Sequences)
         wanted = batch.targets >= 0
         states, targets = self.states(batch.histories)[wanted], batch.targets[wanted]
-        if self._full:
-            return cross_entropy(states, self.item.rows(), targets)
-        items = self.item.lookup(torch.cat([targets[:, None], batch.negatives[wanted]], 1))
-        scores = inner_products(states, items)  # (P, 1 + N)
-        return (F.softplus(-scores[:, 0]) + F.softplus(scores[:, 1:]).sum(1)).mean()
+        negatives = batch.negatives if batch.negatives.ndim == 1 else batch.negatives[wanted]
+        return self._loss.of(self.item, states, targets, negatives)
 
     def scores(self, requests: Requests) -> Tensor:
         """See `RetrievalModel.scores`."""

@@ -106,7 +106,7 @@ def test_the_softmax_loss_is_the_mean_over_positions_with_a_target() -> None:
     torch.testing.assert_close(model.loss(batch).detach(), -torch.stack(wanted).mean())
 
 
-def test_the_binary_loss_adds_a_positive_and_its_negatives() -> None:
+def test_the_binary_loss_is_the_mean_over_targets_and_their_negatives() -> None:
     model = model_of(loss="bce", negatives=2)
     batch = Sequences(
         torch.tensor([0]),
@@ -116,11 +116,9 @@ def test_the_binary_loss_adds_a_positive_and_its_negatives() -> None:
     )
     scores = (states(model, batch.histories) @ model.item.rows().detach().T)[0]
     log = torch.nn.functional.logsigmoid
-    each = [
-        log(scores[1, 4]) + log(-scores[1, [10, 11]]).sum(),
-        log(scores[2, 9]) + log(-scores[2, [12, 13]]).sum(),
-    ]
-    torch.testing.assert_close(model.loss(batch).detach(), -torch.stack(each).mean())
+    decisions = [log(scores[1, 4]), log(scores[2, 9])]
+    decisions += [*log(-scores[1, [10, 11]]), *log(-scores[2, [12, 13]])]
+    torch.testing.assert_close(model.loss(batch).detach(), -torch.stack(decisions).mean())
     assert model.sampling.negatives == 2
 
 
