@@ -13,7 +13,6 @@ from automl_rec.plugin import (
     Either,
     Embedding,
     Form,
-    GradientModel,
     Interval,
     Kind,
     Layers,
@@ -27,6 +26,7 @@ from automl_rec.plugin import (
     Sparsity,
     Table,
     TrainableMatrix,
+    TrainedModel,
     Value,
     Weight,
 )
@@ -34,6 +34,9 @@ from automl_rec.plugin.form import ZERO
 from automl_rec.plugin.matrix import blank, describe
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Configuration
+
+PRICED_ROWS = 1000
+"""Operations and latency of a ranking model are those of so many rows: a list to be ordered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ class Price:
         bytes: native bytes of the artefact's tensors.
         bytes_tables: those of tables.
         bytes_dense: all others.
-        operations: multiply-adds to score one user against all items.
+        operations: multiply-adds to score one user against all items, or to judge `PRICED_ROWS`
+            rows.
     """
 
     bytes: Interval
@@ -130,7 +134,7 @@ class Served:
 
     @property
     def operations(self) -> Interval:
-        """Multiply-adds to score one user against all items."""
+        """Multiply-adds to score one user against all items, or to judge `PRICED_ROWS` rows."""
         weights = _weights(self.model).values()
         forms = {weight.name: weight.matrix.form() for weight in weights}
         return _operations(self.model, {w.name: w for w in weights}, forms)
@@ -257,7 +261,7 @@ def _refuse_conflicts(
         return
     name = configuration.chosen("sparsity")
     assert name is not None
-    if not issubclass(model, GradientModel):
+    if not issubclass(model, TrainedModel):
         raise Infeasible(
             f"{name.name} masks weights while they train, but {configuration.model.name} is "
             f"solved in closed form. Prune it after training."
@@ -305,7 +309,8 @@ def _table_bytes(model: Model) -> int:
 def _operations(model: Model, weights: Mapping[str, Weight], forms: Mapping[str, Form]) -> Interval:
     own = model.operations()
     parts = (_weight_operations(weight, forms[name]) for name, weight in weights.items())
-    return sum(parts, Interval(own, own))
+    once = sum(parts, Interval(own, own))
+    return once.times(PRICED_ROWS) if isinstance(model, RankingModel) else once
 
 
 def _weight_operations(weight: Weight, form: Form) -> Interval:
