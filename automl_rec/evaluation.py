@@ -11,11 +11,11 @@ import torch
 from automl_rec.builder import Built, Price, Served, build, finalize, price, restore
 from automl_rec.data import Prepared
 from automl_rec.data.prepared import HeldOut
-from automl_rec.errors import DivergenceError
-from automl_rec.objectives import cutoff
+from automl_rec.errors import DataError, DivergenceError
+from automl_rec.objectives import coldness, cutoff
 from automl_rec.objectives.latency import measure as measure_latency
 from automl_rec.objectives.objective import Measurement, Objective
-from automl_rec.objectives.ranking import Scorer, lists
+from automl_rec.objectives.ranking import Lists, Scorer, judged_by, lists
 from automl_rec.objectives.ranking import measure as measure_quality
 from automl_rec.plugin import ClosedFormModel, GradientModel
 from automl_rec.registry import Registry
@@ -126,6 +126,25 @@ def measure(
     return measured
 
 
+def require_measurable(data: Prepared, objectives: Sequence[Objective]) -> None:
+    """Refuses objectives that these data cannot be measured by.
+
+    Raises:
+        DataError: a quality of cold items has no cold item to judge by.
+    """
+    for objective in objectives:
+        cold = coldness(objective.name)
+        if cold is None:
+            continue
+        for part, heldout in (("validation", data.validation), ("test", data.test)):
+            if not (data.catalog.item_counts[heldout.items] < cold).any():
+                raise DataError(
+                    f"{objective.name} needs items of {part} that fewer than {cold} users met in "
+                    "train, but there is none. Raise the number after /cold, or leave the "
+                    "objective out."
+                )
+
+
 def shipped(
     served: Served, configuration: Configuration, data: Prepared, registry: Registry
 ) -> Served:
@@ -219,7 +238,14 @@ def _qualities(
         return {}
     heldout = data.validation if part == "validation" else data.test
     judged = lists(scorer, data.known(part), heldout, data.catalog.num_items, max(cutoffs))
-    return {name: measure_quality(judged, name) for name in names}
+
+    def counting(name: str) -> Lists:
+        cold = coldness(name)
+        if cold is None:
+            return judged
+        return judged_by(judged, heldout, data.catalog.item_counts < cold)
+
+    return {name: measure_quality(counting(name), name) for name in names}
 
 
 def _require_finite(tensors: Mapping[str, Any]) -> None:

@@ -28,6 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the size of the space and the price range of each model."""
     from automl_rec.cli.output import print_json, print_table
     from automl_rec.data import prepare
+    from automl_rec.evaluation import require_measurable
     from automl_rec.objectives import resolve
     from automl_rec.registry import Registry
     from automl_rec.search.sampled_prices import sampled_prices
@@ -38,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     space = read_space(arguments.space, registry)
     objectives = resolve(space.objectives)
     data = prepare(space.data)
+    require_measurable(data, objectives)
     found = sampled_prices(space, data.catalog, registry, objectives, SAMPLED)
     if arguments.json:
         print_json([_plain(price) for price in found])

@@ -27,14 +27,18 @@ COSTS = {
     "operations": Objective("operations", "minimize", "multiply-adds", priced=True),
     "train_seconds": Objective("train_seconds", "minimize", "s"),
 }
-_QUALITY = re.compile(rf"({'|'.join(QUALITIES)})@([1-9]\d*)")
+COLD = 10
+"""Train users below which an item is cold, where the objective's name says no number."""
+_QUALITY = re.compile(rf"(?!coverage@\d+/)({'|'.join(QUALITIES)})@([1-9]\d*)(/cold([1-9]\d*)?)?")
 
 __all__ = [
+    "COLD",
     "COSTS",
     "QUALITIES",
     "ROW_QUALITIES",
     "Measurement",
     "Objective",
+    "coldness",
     "cutoff",
     "is_quality",
     "named",
@@ -56,6 +60,16 @@ def cutoff(name: str) -> tuple[str, int] | None:
     """The metric and list length of a quality of lists, e.g. ``("ndcg", 10)``; None for others."""
     found = _QUALITY.fullmatch(name)
     return (found[1], int(found[2])) if found else None
+
+
+def coldness(name: str) -> int | None:
+    """The train users below which an item counts for a quality, 10 for ``"ndcg@10/cold"``.
+
+    Returns:
+        None where every item counts.
+    """
+    found = _QUALITY.fullmatch(name)
+    return int(found[4] or COLD) if found and found[3] else None
 
 
 def task_of(name: str) -> Task | None:
@@ -150,4 +164,4 @@ def _suggestion(name: str) -> str:
     names = [*_EXAMPLES["retrieval"], *_EXAMPLES["ranking"], *COSTS]
     close = difflib.get_close_matches(name, names, 1)
     hint = f' Did you mean "{close[0]}"?' if close else ""
-    return f"Known: {', '.join(names)} (any list length).{hint}"
+    return f"Known: {', '.join(names)} (any list length; /cold after it for cold items).{hint}"

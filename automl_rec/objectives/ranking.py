@@ -128,11 +128,22 @@ def lists(scorer: Scorer, known: Histories, heldout: Histories, num_items: int, 
     items = np.empty((len(users), min(k, num_items)), np.int64)
     for start in range(0, len(users), chunk):
         items[start : start + chunk] = _ranked(scorer, known, users[start : start + chunk], k)
-    keys = np.unique(heldout.users() * num_items + heldout.items)
-    relevant = np.bincount(keys // num_items, minlength=heldout.num_users)[users]
-    return Lists(
-        items, _among(users[:, None] * num_items + items, keys) & (items >= 0), relevant, num_items
-    )
+    return _judged(items, users, _keys(heldout, num_items), num_items)
+
+
+def judged_by(judged: Lists, heldout: Histories, counting: npt.NDArray[np.bool_]) -> Lists:
+    """The same lists, judged by some held-out items alone, for the users who have one of these.
+
+    Args:
+        judged: what `lists` made for these held-out items.
+        heldout: the items to be found.
+        counting: (I,) the items that count.
+    """
+    keys = _keys(heldout, judged.num_items)
+    keys = keys[counting[keys % judged.num_items]]
+    users = np.unique(keys // judged.num_items)
+    places = np.searchsorted(np.flatnonzero(heldout.lengths), users)
+    return _judged(judged.items[places], users, keys, judged.num_items)
 
 
 def measure(judged: Lists, name: str) -> Measurement:
@@ -160,6 +171,22 @@ def per_user(judged: Lists, name: str) -> FloatArray:
     found = cutoff(name)
     assert found is not None, f"{name} is no quality"
     return _METRICS[found[0]](judged.hits[:, : found[1]], judged.relevant, found[1])
+
+
+def _keys(heldout: Histories, num_items: int) -> npt.NDArray[np.int64]:
+    """(E,) ascending: one number each different pair of a user and a held-out item of his."""
+    return np.unique(heldout.users() * num_items + heldout.items)
+
+
+def _judged(
+    items: npt.NDArray[np.int64],
+    users: npt.NDArray[np.int64],
+    keys: npt.NDArray[np.int64],
+    num_items: int,
+) -> Lists:
+    relevant = np.bincount(np.searchsorted(users, keys // num_items), minlength=len(users))
+    hits = _among(users[:, None] * num_items + items, keys) & (items >= 0)
+    return Lists(items, hits, relevant, num_items)
 
 
 def _ranked(

@@ -12,7 +12,7 @@ from automl_rec import export
 from automl_rec.builder import Served, restore
 from automl_rec.data import Prepared, prepare
 from automl_rec.errors import ExportError, SpaceError, StudyMismatchError
-from automl_rec.evaluation import evaluate, measure
+from automl_rec.evaluation import evaluate, measure, require_measurable
 from automl_rec.objectives import is_quality, resolve
 from automl_rec.objectives.objective import Measurement, Objective
 from automl_rec.registry import Registry
@@ -108,7 +108,7 @@ def train(
 
     Raises:
         SpaceError: the file is no sound space, or holds several configurations.
-        DataError: the data cannot be read.
+        DataError: the data cannot be read, or an objective cannot be measured on them.
         Infeasible: the configuration cannot be built on these data.
         DivergenceError: training left the finite numbers.
         ExportError: the artefact cannot be written.
@@ -119,6 +119,7 @@ def train(
     configuration = only_configuration(space)
     objectives = resolve(space.objectives)
     data = prepare(space.data)
+    require_measurable(data, objectives)
     one = one_space(space, configuration, objectives)
     seed = derive_seed(space.search.seed, configuration.digest, 0)
     bench = _Bench(data, objectives, registry, one, configuration, confirm)

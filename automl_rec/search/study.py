@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from automl_rec import pareto
 from automl_rec.data import Prepared, prepare
 from automl_rec.errors import NotStoredError, SpaceError, StorageError, StudyFailedError
+from automl_rec.evaluation import require_measurable
 from automl_rec.objectives import resolve
 from automl_rec.objectives.objective import Objective
 from automl_rec.registry import Registry
@@ -265,6 +266,7 @@ def run(
         engine = LocalEngine(_workers(space), folder / LOGS)
         stack.callback(engine.close)
         data = prepare(space.data)
+        require_measurable(data, objectives)
         repository = stack.enter_context(Repository.open(url))
         stored = repository.create_study(manifest_of(name, space, objectives, data, registry))
         check_seed(stored, seed)

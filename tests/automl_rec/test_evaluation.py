@@ -1,9 +1,14 @@
 """Whole trials on planted data: what is measured is what is shipped."""
 
+from pathlib import Path
+
+import numpy as np
+import polars as pl
 import pytest
 
-from automl_rec.data import Prepared
-from automl_rec.evaluation import evaluate, measure
+from automl_rec.data import DataRequest, Prepared, prepare
+from automl_rec.errors import DataError
+from automl_rec.evaluation import evaluate, measure, require_measurable
 from automl_rec.objectives import named
 from automl_rec.plugin import Value
 from automl_rec.registry import Registry
@@ -90,3 +95,30 @@ def test_quality_of_test_is_not_that_of_validation(prepared: Prepared, registry:
     validation = measure(served, prepared, "validation", OBJECTIVES[:1])
     test = measure(served, prepared, "test", OBJECTIVES[:1])
     assert validation["ndcg@10"].value != test["ndcg@10"].value
+
+
+def with_a_cold_item(folder: Path) -> Prepared:
+    """Five users meet items 1 and 2; then item 3 is validation of two, and test of the others."""
+    lists = [[1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 4, 3], [1, 2, 4, 3], [2, 1, 4, 3]]
+    rows = [(u, i, t) for u, items in enumerate(lists) for t, i in enumerate(items)]
+    frame = pl.DataFrame(rows, ["user", "item", "time"], orient="row")
+    frame.write_csv(folder / "events.csv")
+    return prepare(DataRequest(path=str(folder / "events.csv")), folder / "cache")
+
+
+def test_cold_items_are_those_with_few_train_users(tmp_path: Path, registry: Registry) -> None:
+    data = with_a_cold_item(tmp_path)
+    np.testing.assert_array_equal(data.catalog.item_counts, [5, 5, 0, 0])
+    objectives = [o for n in ("hit@1", "hit@1/cold1", "mrr@2/cold") if (o := named(n))]
+    require_measurable(data, objectives)
+    found = evaluate(Configuration(Chosen("popularity")), data, objectives, registry, seed=0)
+    # Everybody is shown items 3 and 4, in this order; 3 is held out for users 0 and 1.
+    values = {name: m.value for name, m in found.outcome.measurements.items()}
+    assert values == {"hit@1": 0.4, "hit@1/cold1": 0.4, "mrr@2/cold": pytest.approx(0.7)}
+
+
+def test_without_a_cold_item_there_is_nothing_to_measure(prepared: Prepared) -> None:
+    counts = prepared.catalog.item_counts
+    name = f"ndcg@10/cold{counts.min()}"
+    with pytest.raises(DataError, match=rf"{name} needs items of validation that fewer than"):
+        require_measurable(prepared, [o for n in ("bytes", name) if (o := named(n))])

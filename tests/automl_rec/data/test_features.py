@@ -141,7 +141,9 @@ def test_a_bad_vector_is_named_by_row(tmp_path: Path, cell: str, message: str) -
 def test_missing_numbers_in_lists_and_columns_without_vectors_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "i.parquet"
     pl.DataFrame({"item": [1], "place": [[1.0, None]]}).write_parquet(path)
-    with pytest.raises(DataError, match=r"row 1, column 'place' must be numbers, got \[1.0, None\]"):
+    with pytest.raises(
+        DataError, match=r"row 1, column 'place' must be numbers, got \[1.0, None\]"
+    ):
         read_features(FeatureFile(str(path), {"place": "vector"}), "item", ITEMS)
     request = FeatureFile(file(tmp_path, "item,place\n1,\n2,\n"), {"place": "vector"})
     with pytest.raises(DataError, match="column 'place' must hold a vector somewhere"):

@@ -13,6 +13,7 @@ from automl_rec.objectives.ranking import (
     CHUNK_SCORES,
     NO_ITEM,
     Lists,
+    judged_by,
     lists,
     measure,
     per_user,
@@ -179,3 +180,33 @@ def test_metrics_agree_with_ranx() -> None:
     precisions = per_user(result, f"map@{k}") * np.minimum(k, result.relevant) / result.relevant
     expected = float(evaluate(qrels, run, f"map@{k}", make_comparable=True))
     assert precisions.mean() == pytest.approx(expected, abs=1e-9)
+
+
+def test_only_items_that_count_are_looked_for_and_users_without_one_are_left_out() -> None:
+    # Lists: users 0 and 2 get 4, 3, 2; user 1, who has nothing to be found, gets none.
+    scores = np.tile(np.arange(5.0), (3, 1))
+    held = histories([[3, 2, 0, 3], [], [4]])
+    everything = lists(Fixed(scores), histories([[], [], []]), held, 5, 3)
+    counting = np.array([True, True, False, True, False])
+    found = judged_by(everything, held, counting)
+    assert found.items.tolist() == [[4, 3, 2]]
+    assert found.hits.tolist() == [[False, True, False]]
+    assert found.relevant.tolist() == [2]
+    ideal = 1 + 1 / math.log2(3)
+    assert measure(found, "ndcg@3/cold").value == pytest.approx(1 / math.log2(3) / ideal)
+    assert measure(found, "recall@3/cold2").value == 0.5
+
+
+@given(st.integers(0, 10_000))
+def test_judging_by_some_items_equals_holding_out_these_alone(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    scores = generator.normal(size=(6, 8))
+    held = [sorted(generator.integers(8, size=generator.integers(4))) for _ in range(6)]
+    counting = generator.random(8) < 0.5
+    fewer = [[item for item in row if counting[item]] for row in held]
+    nothing: list[list[int]] = [[] for _ in range(6)]
+    whole = judged(scores, nothing, held, 3)
+    ours, expected = judged_by(whole, histories(held), counting), judged(scores, nothing, fewer, 3)
+    assert ours.items.tolist() == expected.items.tolist()
+    assert ours.hits.tolist() == expected.hits.tolist()
+    assert ours.relevant.tolist() == expected.relevant.tolist()

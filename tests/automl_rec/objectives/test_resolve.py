@@ -6,7 +6,7 @@ import re
 import pytest
 
 from automl_rec.errors import SpaceError
-from automl_rec.objectives import resolve
+from automl_rec.objectives import coldness, cutoff, named, resolve
 from automl_rec.objectives.objective import Direction, Task
 from automl_rec.space.space import ObjectiveRequest
 
@@ -70,3 +70,17 @@ def test_costs_belong_to_every_task_but_suffice_for_none(task: Task) -> None:
         resolve([asked("bytes", None, None)], task)
     quality = {"retrieval": "map@3", "ranking": "logloss"}[task]
     assert [o.name for o in resolve([asked("bytes", None, None), asked(quality, None, None)], task)]
+
+
+def test_a_quality_of_cold_items_names_the_events_below_which_they_are_cold() -> None:
+    assert cutoff("ndcg@10/cold") == ("ndcg", 10)
+    assert coldness("ndcg@10/cold") == 10
+    assert coldness("map@5/cold3") == 3
+    assert coldness("ndcg@10") is coldness("bytes") is None
+    (objective,) = resolve([asked("recall@20/cold5", None, 0.2)])
+    assert (objective.name, objective.direction) == ("recall@20/cold5", "maximize")
+
+
+@pytest.mark.parametrize("name", ["coverage@10/cold", "ndcg@10/cold0", "ndcg@10/", "auc/cold"])
+def test_other_suffixes_name_no_objective(name: str) -> None:
+    assert [named(name), cutoff(name), coldness(name)] == [None, None, None]
