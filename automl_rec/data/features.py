@@ -34,6 +34,22 @@ def read_features(
     Raises:
         DataError: the file is malformed, a column is missing or one id has two different rows.
     """
+    rows = read_feature_rows(request, role)
+    aligned = pl.DataFrame({"id": vocabulary.values}).join(
+        rows.with_columns(found=True), on="id", how="left", maintain_order="left"
+    )
+    features = [
+        _feature(name, kind, aligned[f"feature {name}"]) for name, kind in request.columns.items()
+    ]
+    return features, aligned["found"].null_count()
+
+
+def read_feature_rows(request: FeatureFile, role: str) -> pl.DataFrame:
+    """One row an id: ``id``, and ``feature NAME`` for every column, read by its kind.
+
+    Raises:
+        DataError: the file is malformed, a column is missing or one id has two different rows.
+    """
     table = open_table(request.path, request.format, None)
     identity = request.id or find_id(table.header, role, request.path)
     _check_columns(table, [identity, *request.columns])
@@ -42,14 +58,7 @@ def read_features(
     for name, kind in request.columns.items():
         column = Cells(frame[name], frame["row"], name, request.path)
         columns[f"feature {name}"] = _READERS[kind](column, table)
-    rows = _one_row_each(pl.DataFrame(columns), request.path)
-    aligned = pl.DataFrame({"id": vocabulary.values}).join(
-        rows.with_columns(found=True), on="id", how="left", maintain_order="left"
-    )
-    features = [
-        _feature(name, kind, aligned[f"feature {name}"]) for name, kind in request.columns.items()
-    ]
-    return features, aligned["found"].null_count()
+    return _one_row_each(pl.DataFrame(columns), request.path)
 
 
 def _check_columns(table: Table, columns: list[str]) -> None:
@@ -82,17 +91,17 @@ def _number(column: Cells, table: Table) -> pl.Series:
 
 
 def _several(column: Cells, table: Table) -> pl.Series:
-    if isinstance(column.values.dtype, pl.List):
-        return column.values.cast(pl.List(pl.String)).list.unique(maintain_order=True)
-    parts = _parts(column, table)
-    return parts.list.filter(pl.element() != "").list.unique(maintain_order=True)
+    return cells.several(column, _separator(table))
 
 
 def _parts(column: Cells, table: Table) -> pl.Series:
     """What stands between the separators of each cell, null where it is empty."""
-    separator = " " if table.format == "inter" else "|"
-    parts = cells.values(column).str.split(separator)
+    parts = cells.values(column).str.split(_separator(table))
     return parts.list.eval(pl.element().str.strip_chars())
+
+
+def _separator(table: Table) -> str:
+    return " " if table.format == "inter" else "|"
 
 
 def _vector(column: Cells, table: Table) -> pl.Series:

@@ -10,6 +10,7 @@ from automl_rec.errors import DataError
 
 Format = Literal["csv", "tsv", "parquet", "inter", "lists"]
 SplitKind = Literal["auto", "given", "leave-last-out", "random", "temporal", "user-disjoint"]
+Task = Literal["retrieval", "ranking"]
 FieldKind = Literal["categorical", "multi", "numeric", "binned"]
 FeatureKind = Literal["categorical", "multi", "numeric", "vector"]
 Kept = Literal["first", "last"]
@@ -104,7 +105,8 @@ class DataRequest:
         format: None goes by the file's extension, ``.gz`` allowed.
         separator: of csv and tsv fields, where it is not the format's own.
         columns: names of the columns, guessed where None.
-        threshold: only events with a label of at least this count.
+        threshold: only events with a label of at least this count; for ``ranking``, labels of at
+            least this become 1, others 0.
         label_range: lowest and highest label possible; another is an error.
         split: how events are divided.
         k_core: users and items with fewer events than this are dropped, until none is left; 0 off.
@@ -112,6 +114,13 @@ class DataRequest:
         user_features: features of the users.
         item_features: features of the items.
         seed: of the random splits.
+        task: ``retrieval`` ranks items for users; ``ranking`` judges single labelled rows.
+        fields: column -> kind, for ``ranking``: what a row is judged by, beside its user, its item
+            and their features. ``binned`` numbers are categories: whole numbers up to 2; beyond,
+            2 and the squared natural logarithm rounded down; one for all below 0.
+        min_count: train rows a value of a field must be met in, for ``ranking``; rarer ones are
+            one with those never met.
+        header: whether the first line of text names the columns; else they are c0, c1 and so on.
     """
 
     source: str | None = None
@@ -130,6 +139,10 @@ class DataRequest:
     user_features: FeatureFile | None = None
     item_features: FeatureFile | None = None
     seed: int = 0
+    task: Task = "retrieval"
+    fields: Mapping[str, FieldKind] = field(default_factory=dict)
+    min_count: int = 1
+    header: bool = True
 
     def __post_init__(self) -> None:
         """Refuse contradictory fields.
@@ -149,6 +162,7 @@ class DataRequest:
             name = "k_core" if self.k_core < 0 else "seed"
             raise DataError(f"data.{name} must be 0 or more, got {getattr(self, name)}. Raise it.")
         self._check_labels()
+        self._check_task()
 
     def _check_files(self) -> None:
         ways = [self.source, self.path, self.train]
@@ -159,6 +173,7 @@ class DataRequest:
                 "Write for example data: {source: movielens-small}."
             )
         shaped = [n for n in ("format", "separator") if getattr(self, n) is not None]
+        shaped += [] if self.header else ["header"]
         shaped += ["columns"] if self.columns != ColumnNames() else []
         if self.source is not None and shaped:
             raise DataError(
@@ -191,6 +206,42 @@ class DataRequest:
                 f"data.label_range must go from low to high, got {low:g}, {high:g}. Swap them."
             )
 
+    def _check_task(self) -> None:
+        _check_choice("data.task", self.task, get_args(Task))
+        for name, kind in self.fields.items():
+            _check_choice(f"the kind of field {name!r}", kind, get_args(FieldKind))
+        if self.min_count < 1:
+            raise DataError(f"data.min_count must be 1 or more, got {self.min_count}. Raise it.")
+        if self.task == "retrieval":
+            self._refuse_set(("fields", "min_count"), "describes rows", "Set data.task: ranking")
+            return
+        self._refuse_set(
+            ("k_core", "duplicates"),
+            "does not apply to data.task ranking, where every row counts for itself",
+            "Remove it",
+        )
+        if self.split.kind in {"leave-last-out", "user-disjoint"}:
+            raise DataError(
+                f"data.split.kind {self.split.kind} divides the events of users, and "
+                "data.task ranking judges single rows. Use random or temporal."
+            )
+        if self.format == "lists":
+            raise DataError("data.format lists has no labels to rank by. Use csv.")
+        for role in ("domain", "behaviour"):
+            if getattr(self.columns, role) is not None:
+                raise DataError(
+                    f"data.columns.{role} does not apply to data.task ranking. "
+                    "Name the column in data.fields."
+                )
+
+    def _refuse_set(self, names: tuple[str, ...], fact: str, remedy: str) -> None:
+        """Refuse those of some fields that were moved from their default."""
+        defaults = DataRequest.__dataclass_fields__
+        for name in names:
+            value, default = getattr(self, name), defaults[name].default
+            if value not in (default, {}):
+                raise DataError(f"data.{name} {fact}, got {_plain(value)}. {remedy}.")
+
     def canonical(self) -> dict[str, object]:
         """Everything but the files' paths, as plain data: equal for requests that mean the same."""
         paths = ("source", "path", "train", "validation", "test")
@@ -205,6 +256,8 @@ def _plain(value: object) -> object:
             return {f.name: getattr(value, f.name) for f in fields(value)}
         case tuple():
             return list(value)
+        case Mapping():
+            return dict(value)
         case _:
             return value
 

@@ -1,5 +1,6 @@
 """How the cells of rows become the values of fields: learned on train, kept with the artefact."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,15 @@ class FieldEncoding:
         kept = counts.filter(pl.col("len") >= min_count)["id"]
         return cls(source, Vocabulary.of(kept), lookup=lookup)
 
+    @property
+    def needed(self) -> str:
+        """The column that new rows must bring at least."""
+        return self.source.column if self.lookup is None else self.lookup.key
+
+    def column_in(self, given: Collection[str]) -> str | None:
+        """The column to read of those that rows bring, their own before that of ids."""
+        return next((name for name in (self.source.column, self.needed) if name in given), None)
+
     def cells_of(self, frame: pl.DataFrame, where: str) -> pl.Series:
         """(R,) the field's cells of new rows, looked up where the rows do not bring them."""
         if self.source.column in frame.columns:
@@ -146,15 +156,6 @@ class RowEncoding:
 
     fields: tuple[FieldEncoding, ...] = field(default_factory=tuple)
 
-    @property
-    def columns(self) -> list[str]:
-        """The columns that new rows must bring; those looked up by another are left out."""
-        needed = [
-            known.source.column if known.lookup is None else known.lookup.key
-            for known in self.fields
-        ]
-        return list(dict.fromkeys(needed))
-
     def encode(self, frame: pl.DataFrame, where: str = "rows") -> dict[str, Feature]:
         """The fields of new rows: name -> values (R,), as a RowTable holds them.
 
@@ -168,20 +169,27 @@ class RowEncoding:
         Raises:
             DataError: a column is missing, or a cell is no number where one is needed.
         """
-        self._check_columns(frame.columns, where)
+        self.read_columns(frame.columns, where)
         return {
             known.source.name: known.encode(known.cells_of(frame, where)) for known in self.fields
         }
 
-    def _check_columns(self, given: list[str], where: str) -> None:
-        missing = [name for known in self.fields if (name := _lacking(known, given)) is not None]
+    def read_columns(self, given: Sequence[str], where: str = "rows") -> list[str]:
+        """Which of the columns given `encode` reads.
+
+        Raises:
+            DataError: one that it needs is missing.
+        """
+        missing = [known.needed for known in self.fields if known.column_in(given) is None]
         if missing:
             absent = " and no ".join(repr(name) for name in dict.fromkeys(missing))
             raise DataError(
                 f"{where}: there is no column {absent}; the columns are "
                 f"{', '.join(given) or 'none'}. Give the columns that the model was trained on: "
-                f"{', '.join(self.columns)}."
+                f"{', '.join(dict.fromkeys(known.needed for known in self.fields))}."
             )
+        found = [known.column_in(given) or known.needed for known in self.fields]
+        return list(dict.fromkeys(found))
 
     def write(self, path: Path) -> None:
         """Write it as one Parquet file."""
@@ -227,12 +235,6 @@ def _cells(frame: pl.DataFrame, column: str, where: str) -> Cells:
     if values.dtype == pl.String:
         values = values.str.strip_chars().replace("", None)
     return Cells(values, pl.int_range(1, frame.height + 1, eager=True), column, where)
-
-
-def _lacking(known: FieldEncoding, given: list[str]) -> str | None:
-    """The column that rows lack for a field, if there is one."""
-    needed = known.source.column if known.lookup is None else known.lookup.key
-    return None if {known.source.column, needed} & set(given) else needed
 
 
 def _plain(known: FieldEncoding) -> dict[str, Any]:

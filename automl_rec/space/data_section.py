@@ -1,6 +1,6 @@
 """The ``data`` section of a space."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -11,13 +11,25 @@ from automl_rec.data.request import (
     DataRequest,
     FeatureFile,
     FeatureKind,
+    FieldKind,
     Format,
     Kept,
     SplitKind,
     SplitRequest,
+    Task,
 )
 from automl_rec.errors import DataError, SpaceError
-from automl_rec.space.fields import Reader, mapping, number, one_of, pair, section, text, whole
+from automl_rec.space.fields import (
+    Reader,
+    flag,
+    mapping,
+    number,
+    one_of,
+    pair,
+    section,
+    text,
+    whole,
+)
 from automl_rec.space.reader import Node
 
 T = TypeVar("T")
@@ -78,6 +90,10 @@ def data_fields(folder: Path) -> dict[str, Reader]:
         "user_features": lambda node: _feature_file(node, features),
         "item_features": lambda node: _feature_file(node, features),
         "seed": whole(0),
+        "task": one_of(get_args(Task)),
+        "fields": lambda node: _kinds(node, get_args(FieldKind)),
+        "min_count": whole(1),
+        "header": flag,
     }
 
 
@@ -92,7 +108,7 @@ def feature_fields(path: Reader) -> dict[str, Reader]:
     return {
         "path": path,
         "id": text,
-        "columns": _feature_columns,
+        "columns": lambda node: _kinds(node, get_args(FeatureKind)),
         "format": one_of(get_args(Format)),
     }
 
@@ -114,8 +130,9 @@ def _feature_file(node: Node, readers: Mapping[str, Reader]) -> FeatureFile:
     return _built(node, FeatureFile, given)
 
 
-def _feature_columns(node: Node) -> dict[str, str]:
-    kind = one_of(get_args(FeatureKind))
+def _kinds(node: Node, kinds: Collection[str]) -> dict[str, str]:
+    """Column -> kind."""
+    kind = one_of(kinds)
     return {name: kind(entry) for name, entry in mapping(node).items()}
 
 
