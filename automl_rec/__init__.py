@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from automl_rec import search
     from automl_rec.search.study import Study
-    from automl_rec.serving import Recommender, load
+    from automl_rec.serving import Ranker, Recommender, load
 
 __version__ = "0.1.0"
-__all__ = ["Recommender", "Study", "load", "search"]
+__all__ = ["Ranker", "Recommender", "Study", "load", "search"]
 
 _HOMES = {
+    "Ranker": "serving",
     "Recommender": "serving",
     "Study": "search.study",
     "load": "serving",

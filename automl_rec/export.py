@@ -2,14 +2,16 @@
 
 An artefact is a folder:
 
-    model.safetensors         the tensors served; layouts and configuration in the file's header
-    configuration.yaml        a space of this one configuration: ``automl-rec train`` makes it again
-    interactions.safetensors  histories: train (what the model knew) and known (what is not shown);
-                              features of users and items, their names in the file's header
-    users.parquet             original user ids by number
-    items.parquet             original item ids by number
-    measurements.json         every objective on validation and test, with standard errors
-    manifest.json             versions, digests, and the SHA-256 of every other file
+    model.safetensors    the tensors served; layouts and configuration in the file's header
+    configuration.yaml   a space of this one configuration: ``automl-rec train`` makes it again
+    catalog.safetensors  of what the model was built on: histories, train (what it knew) and known
+                         (what is not shown), with the features of users and items; or of rows the
+                         fields with the counts of their values
+    users.parquet        original user ids by number; only where lists are made
+    items.parquet        original item ids by number; the same
+    rows.parquet         how the cells of rows become values; only where single events are judged
+    measurements.json    every objective on validation and test, with standard errors
+    manifest.json        versions, digests, and the SHA-256 of every other file
 
 Nothing in it is executed or unpickled when it is loaded.
 """
@@ -19,7 +21,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import safetensors
-import safetensors.numpy
 import safetensors.torch
 import yaml
 from torch import Tensor
@@ -35,18 +36,23 @@ from torch import Tensor
 from automl_rec import __version__
 from automl_rec.builder import Served
 from automl_rec.data import Prepared
+from automl_rec.data.catalog_files import write_catalog
 from automl_rec.errors import ExportError
 from automl_rec.objectives.objective import Measurement
-from automl_rec.plugin import Catalog, Feature, Histories
+from automl_rec.plugin import Histories
 from automl_rec.space.configuration import Configuration
 
 FORMAT = 2
 MODEL = "model.safetensors"
 CONFIGURATION = "configuration.yaml"
-INTERACTIONS = "interactions.safetensors"
+CATALOG = "catalog.safetensors"
 USERS, ITEMS = "users.parquet", "items.parquet"
+ROWS = "rows.parquet"
 MEASUREMENTS = "measurements.json"
 MANIFEST = "manifest.json"
+_ALWAYS = (MODEL, CONFIGURATION, CATALOG, MEASUREMENTS)
+FILES = {"retrieval": (*_ALWAYS, USERS, ITEMS), "ranking": (*_ALWAYS, ROWS)}
+"""Task of the data -> the files of an artefact, all but the manifest."""
 _DESCRIBED = "automl_rec"
 
 
@@ -66,7 +72,7 @@ class Artefact:
     Attributes:
         model: path of the model file that `write_model` made.
         space: the space of this one configuration, as plain YAML data.
-        data: the prepared interactions the model was trained on.
+        data: the prepared data the model was trained on.
         measurements: part (``"validation"``, ``"test"``) -> objective -> measurement.
         plugins: distribution -> version of the components used.
         trained: facts of the training: seed, seconds, trial, and the like.
@@ -130,43 +136,6 @@ def read_model(path: Path) -> StoredModel:
         ) from error
 
 
-def read_interactions(path: Path) -> tuple[Catalog, Histories]:
-    """The catalog that a model was trained with, and every event of each user.
-
-    Raises:
-        ExportError: the file is missing or damaged.
-    """
-    try:
-        with safetensors.safe_open(path, "np") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            described = json.loads((file.metadata() or {})[_DESCRIBED])
-        train, known = (
-            Histories(arrays[f"{name}.indptr"], arrays[f"{name}.items"])
-            for name in ("train", "known")
-        )
-        facts = described["features"]
-        users, items = (_features_of(role, facts[role], arrays) for role in ("user", "item"))
-        return Catalog(int(described["num_items"]), train, users, items), known
-    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
-        raise ExportError(
-            f"{path}: these are no complete interactions ({error}). Export the artefact again."
-        ) from error
-
-
-def _features_of(
-    role: str, facts: Sequence[Mapping[str, Any]], arrays: Mapping[str, Any]
-) -> dict[str, Feature]:
-    return {
-        fact["name"]: Feature(
-            fact["kind"],
-            arrays[f"{role}.{number}.values"],
-            fact["cardinality"],
-            arrays.get(f"{role}.{number}.indptr"),
-        )
-        for number, fact in enumerate(facts)
-    }
-
-
 def write(folder: Path, artefact: Artefact) -> Path:
     """Writes an artefact's folder, whole or not at all.
 
@@ -218,7 +187,7 @@ def _fill(folder: Path, artefact: Artefact) -> None:
     folder.chmod(0o755)
     shutil.copyfile(artefact.model, folder / MODEL)
     (folder / CONFIGURATION).write_text(space_text(artefact.space), "utf-8")
-    _write_interactions(folder, artefact.data)
+    _write_data(folder, artefact.data)
     _write_json(folder / MEASUREMENTS, _plain(artefact.measurements))
     _write_json(folder / MANIFEST, _manifest(folder, artefact))
     for path in folder.iterdir():
@@ -226,32 +195,14 @@ def _fill(folder: Path, artefact: Artefact) -> None:
         path.chmod(0o644)
 
 
-def _write_interactions(folder: Path, data: Prepared) -> None:
-    histories = {"train": data.catalog.histories, "known": all_known(data)}
-    arrays = {}
-    for name, history in histories.items():
-        arrays[f"{name}.indptr"] = np.ascontiguousarray(history.indptr, np.int64)
-        arrays[f"{name}.items"] = np.ascontiguousarray(history.items, np.int32)
-    described = {"num_items": data.catalog.num_items, "features": _features(data.catalog, arrays)}
-    header = {_DESCRIBED: json.dumps(described)}
-    safetensors.numpy.save_file(arrays, folder / INTERACTIONS, header)
+def _write_data(folder: Path, data: Prepared) -> None:
+    if data.catalog.rows is not None:
+        write_catalog(folder / CATALOG, data.catalog)
+        data.encoding.write(folder / ROWS)
+        return
+    write_catalog(folder / CATALOG, data.catalog, all_known(data))
     for name, ids in ((USERS, data.user_ids), (ITEMS, data.item_ids)):
         pl.DataFrame({"id": ids}).write_parquet(folder / name)
-
-
-def _features(catalog: Catalog, arrays: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Adds the features' arrays under numbers; gives their names and kinds, role by role."""
-    roles = {"user": catalog.user_features, "item": catalog.item_features}
-    for role, features in roles.items():
-        for number, feature in enumerate(features.values()):
-            arrays[f"{role}.{number}.values"] = np.ascontiguousarray(feature.values)
-            if feature.indptr is not None:
-                arrays[f"{role}.{number}.indptr"] = np.ascontiguousarray(feature.indptr, np.int64)
-    return {role: [_fact(*named) for named in features.items()] for role, features in roles.items()}
-
-
-def _fact(name: str, feature: Feature) -> dict[str, Any]:
-    return {"name": name, "kind": feature.kind, "cardinality": feature.cardinality}
 
 
 def _manifest(folder: Path, artefact: Artefact) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Artefacts, loaded and asked for recommendations; no search engine is needed for it."""
+"""Artefacts, loaded and asked for lists or judgements; no search engine is needed for it."""
 
 import json
 from collections.abc import Sequence
@@ -14,16 +14,23 @@ import torch
 
 from automl_rec import export
 from automl_rec.builder import Served, restore
+from automl_rec.data.catalog_files import read_catalog
+from automl_rec.data.row_batches import unlabelled
+from automl_rec.data.row_encoding import RowEncoding
+from automl_rec.data.table import open_table
 from automl_rec.errors import DataError, ExportError
 from automl_rec.objectives.ranking import CHUNK_SCORES, NO_ITEM, requests_of, shown
 from automl_rec.plugin import Histories
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Configuration
 
+CHUNK_ROWS = 8192
+"""Rows judged at once: memory does not grow with the rows asked about."""
+
 
 @dataclass(frozen=True)
 class Recommender:
-    """A loaded artefact.
+    """A loaded artefact that makes lists.
 
     Attributes:
         folder: where it was read.
@@ -104,7 +111,62 @@ class Recommender:
         return {str(user): number for number, user in enumerate(self.user_ids)}
 
 
-def load(folder: Path | str, *, registry: Registry | None = None) -> Recommender:
+@dataclass(frozen=True)
+class Ranker:
+    """A loaded artefact that judges single events.
+
+    Attributes:
+        folder: where it was read.
+        configuration: what it was made from.
+        served: the model.
+        encoding: how cells become the model's values.
+        manifest: versions and digests.
+        measurements: part -> objective -> value and standard error.
+    """
+
+    folder: Path
+    configuration: Configuration
+    served: Served
+    encoding: RowEncoding
+    manifest: dict[str, Any]
+    measurements: dict[str, dict[str, dict[str, float | None]]]
+
+    def read(self, path: Path) -> pl.DataFrame:
+        """The rows of a file, as `predict` takes them.
+
+        Args:
+            path: CSV, TSV, Parquet or ``.inter``, with the columns the model was trained on.
+
+        Raises:
+            DataError: the file cannot be read, or a column is missing.
+        """
+        table = open_table(str(path), None, None)
+        return table.read(self.encoding.read_columns(table.header, str(path)))
+
+    def predict(self, rows: pl.DataFrame, where: str = "rows") -> pl.DataFrame:
+        """How likely the label of each row is 1.
+
+        Args:
+            rows: the columns that the model was trained on, any others beside them; values it has
+                not met stand for what is rare or unknown.
+            where: what messages call them.
+
+        Returns:
+            Column probability (float32), the rows in their order.
+
+        Raises:
+            DataError: a column is missing, or a cell is no number where one is needed.
+        """
+        fields = self.encoding.encode(rows, where)
+        parts = [
+            self.served.logits(unlabelled(fields, start, min(start + CHUNK_ROWS, rows.height)))
+            for start in range(0, rows.height, CHUNK_ROWS)
+        ]
+        logits = torch.cat(parts) if parts else torch.empty(0)
+        return pl.DataFrame({"probability": logits.float().sigmoid().numpy()})
+
+
+def load(folder: Path | str, *, registry: Registry | None = None) -> Recommender | Ranker:
     """Loads an artefact.
 
     Args:
@@ -118,19 +180,16 @@ def load(folder: Path | str, *, registry: Registry | None = None) -> Recommender
     folder = Path(folder)
     manifest = _manifest(folder)
     stored = export.read_model(folder / export.MODEL)
-    catalog, known = export.read_interactions(folder / export.INTERACTIONS)
+    catalog, known = read_catalog(folder / export.CATALOG)
     registry = registry or Registry.discover()
     served = restore(stored.configuration, catalog, registry, stored.layouts, stored.tensors)
-    return Recommender(
-        folder,
-        stored.configuration,
-        served,
-        known,
-        _ids(folder / export.USERS),
-        _ids(folder / export.ITEMS),
-        manifest,
-        json.loads((folder / export.MEASUREMENTS).read_text("utf-8")),
-    )
+    measured = json.loads((folder / export.MEASUREMENTS).read_text("utf-8"))
+    if catalog.rows is not None:
+        encoding = RowEncoding.read(folder / export.ROWS)
+        return Ranker(folder, stored.configuration, served, encoding, manifest, measured)
+    users, items = _ids(folder / export.USERS), _ids(folder / export.ITEMS)
+    configuration = stored.configuration
+    return Recommender(folder, configuration, served, known, users, items, manifest, measured)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -146,8 +205,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
             f"{folder}: an artefact must have format {export.FORMAT}, got {version}. "
             f"Export it again with this version of automl-rec."
         )
-    # The names come from this module, never from the manifest.
-    for name in _FILES:
+    # The names come from this program, never from the manifest.
+    for name in export.FILES["ranking" if export.ROWS in files else "retrieval"]:
         path = folder / name
         if not path.is_file() or export.sha256(path) != files.get(name):
             raise ExportError(
@@ -155,16 +214,6 @@ def _manifest(folder: Path) -> dict[str, Any]:
                 f"Export the artefact again."
             )
     return dict(manifest)
-
-
-_FILES = (
-    export.MODEL,
-    export.CONFIGURATION,
-    export.INTERACTIONS,
-    export.USERS,
-    export.ITEMS,
-    export.MEASUREMENTS,
-)
 
 
 def _ids(path: Path) -> pl.Series:

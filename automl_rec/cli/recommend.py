@@ -22,10 +22,17 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints user, rank, item and score."""
     from automl_rec.cli.output import print_csv, print_json, print_table
-    from automl_rec.serving import load
+    from automl_rec.errors import ExportError
+    from automl_rec.serving import Recommender, load
 
+    loaded = load(arguments.artefact)
+    if not isinstance(loaded, Recommender):
+        raise ExportError(
+            f"{arguments.artefact}: this artefact judges single events and makes no lists. "
+            f"Use automl-rec predict {arguments.artefact} --rows FILE."
+        )
     users = None if arguments.users is None else _users(arguments.users)
-    found = load(arguments.artefact).recommend(users, arguments.k)
+    found = loaded.recommend(users, arguments.k)
     rows = found.to_dicts()
     if arguments.json:
         print_json(rows)

@@ -14,6 +14,7 @@ import torch
 
 from automl_rec import export, serving
 from automl_rec.data import Prepared
+from automl_rec.data.catalog_files import read_catalog
 from automl_rec.errors import DataError, ExportError
 from automl_rec.evaluation import Evaluated, evaluate
 from automl_rec.objectives import named
@@ -55,6 +56,12 @@ def write_artefact(evaluated: Evaluated, data: Prepared, folder: Path) -> Path:
     return export.write(folder / "artefact", content)
 
 
+def recommender(folder: Path) -> serving.Recommender:
+    loaded = serving.load(folder)
+    assert isinstance(loaded, serving.Recommender)
+    return loaded
+
+
 def with_catalog(data: Prepared, catalog: Catalog) -> Prepared:
     changed = copy(data)
     changed.__dict__["catalog"] = catalog
@@ -83,7 +90,7 @@ def test_a_model_file_is_the_same_bytes_whenever_it_is_written(
 def test_recommendations_equal_those_of_the_trained_model(
     evaluated: Evaluated, artefact: Path, prepared: Prepared
 ) -> None:
-    loaded = serving.load(artefact)
+    loaded = recommender(artefact)
     known = export.all_known(prepared)
     requests = requests_of(known, np.arange(60))
     assert evaluated.served is not None
@@ -96,7 +103,7 @@ def test_recommendations_equal_those_of_the_trained_model(
 
 
 def test_no_known_item_is_recommended(artefact: Path, prepared: Prepared) -> None:
-    found = serving.load(artefact).recommend(k=40)
+    found = recommender(artefact).recommend(k=40)
     known = export.all_known(prepared)
     pairs = set(zip(found["user"], found["item"], strict=True))
     met = zip(prepared.user_ids[known.users()], prepared.item_ids[known.items], strict=True)
@@ -105,13 +112,13 @@ def test_no_known_item_is_recommended(artefact: Path, prepared: Prepared) -> Non
 
 
 def test_users_are_named_by_their_own_ids_in_the_order_asked(artefact: Path) -> None:
-    found = serving.load(artefact).recommend(["7", 3], k=2)
+    found = recommender(artefact).recommend(["7", 3], k=2)
     assert found["user"].to_list() == ["7", "7", "3", "3"]
 
 
 def test_an_unknown_user_is_an_error_that_names_him(artefact: Path) -> None:
     with pytest.raises(DataError, match=r"users must be among the 60 .* got nobody"):
-        serving.load(artefact).recommend(["nobody"])
+        recommender(artefact).recommend(["nobody"])
 
 
 @pytest.mark.parametrize("name", [export.MODEL, export.USERS, export.CONFIGURATION])
@@ -190,7 +197,7 @@ def test_features_of_users_and_items_come_back_with_an_artefact(
     )
     catalog = replace(prepared.catalog, user_features={"tags": several}, item_features=features)
     path = write_artefact(evaluated, with_catalog(prepared, catalog), tmp_path)
-    found, known = export.read_interactions(path / export.INTERACTIONS)
+    found, known = read_catalog(path / export.CATALOG)
     assert found.num_items == items
     assert known.items.tolist() == export.all_known(prepared).items.tolist()
     assert list(found.item_features) == list(features)

@@ -40,7 +40,7 @@ def test_the_exported_configuration_trains_to_the_same_bytes(
     space = write_space(tmp_path, prepared, model)
     first = train(space, tmp_path / "first", registry=registry)
     again = train(first.folder / export.CONFIGURATION, tmp_path / "again", registry=registry)
-    for name in (export.MODEL, export.CONFIGURATION, export.INTERACTIONS):
+    for name in (export.MODEL, export.CONFIGURATION, export.CATALOG):
         assert digest(first.folder, name) == digest(again.folder, name)
     assert first.measurements["test"] == again.measurements["test"]
 
