@@ -1,8 +1,8 @@
 """Which column of a file plays which role."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from automl_rec.errors import DataError
@@ -16,6 +16,7 @@ _USUAL_NAMES = {
     "domain": {"domain"},
     "behaviour": {"behaviour", "behavior"},
 }
+_CLICKS = {"click", "clicks", "clicked", "isclick", "clk"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +42,35 @@ def find_columns(header: Sequence[str], names: ColumnNames, where: str) -> dict[
     Raises:
         DataError: a mapped column is missing, user or item is not found, or a guess is ambiguous.
     """
-    found = {}
-    for role in (f.name for f in fields(names)):
-        mapped = getattr(names, role)
-        column = _guess(header, role, where) if mapped is None else mapped
-        if column is None:
-            continue
-        if column not in header:
-            raise DataError(
-                f"{where}: there is no column {column!r} for data.columns.{role}; the columns are "
-                f"{_listing(header)}. Correct data.columns.{role}."
-            )
-        found[role] = column
+    found = _found(header, names, _USUAL_NAMES, where)
     _check_required(header, found, where)
+    return found
+
+
+def find_row_columns(
+    header: Sequence[str], names: ColumnNames, where: str, *, timed: bool
+) -> dict[str, str]:
+    """Role -> column of labelled rows: the label, and user, item and time where there are any.
+
+    Args:
+        header: the columns of the file.
+        names: those the user mapped.
+        where: the file, for messages.
+        timed: whether times are needed at all.
+
+    Raises:
+        DataError: a mapped column is missing, the label is not found, or a guess is ambiguous.
+    """
+    roles = ("user", "item", "time", "label") if timed else ("user", "item", "label")
+    usual = {role: _USUAL_NAMES[role] for role in roles}
+    found = _found(header, names, usual | {"label": _USUAL_NAMES["label"] | _CLICKS}, where)
+    if "label" not in found:
+        raise DataError(
+            f"{where}: no column holds the label; the columns are {_listing(header)}. "
+            "Map it with data: {columns: {label: NAME}}, or set header: false if the first line "
+            "is a row."
+        )
+    _check_distinct(found, where)
     return found
 
 
@@ -63,7 +80,7 @@ def find_id(header: Sequence[str], role: str, where: str) -> str:
     Raises:
         DataError: none is found, or two are.
     """
-    column = _guess(header, role, where)
+    column = _guess(header, role, _USUAL_NAMES[role], where)
     if column is None:
         raise DataError(
             f"{where}: no column holds the {role} ids; the columns are {_listing(header)}. "
@@ -72,8 +89,25 @@ def find_id(header: Sequence[str], role: str, where: str) -> str:
     return column
 
 
-def _guess(header: Sequence[str], role: str, where: str) -> str | None:
-    usual = _USUAL_NAMES[role]
+def _found(
+    header: Sequence[str], names: ColumnNames, usual: Mapping[str, set[str]], where: str
+) -> dict[str, str]:
+    found = {}
+    for role in usual:
+        mapped = getattr(names, role)
+        column = _guess(header, role, usual[role], where) if mapped is None else mapped
+        if column is None:
+            continue
+        if column not in header:
+            raise DataError(
+                f"{where}: there is no column {column!r} for data.columns.{role}; the columns are "
+                f"{_listing(header)}. Correct data.columns.{role}."
+            )
+        found[role] = column
+    return found
+
+
+def _guess(header: Sequence[str], role: str, usual: set[str], where: str) -> str | None:
     hits = [name for name in header if re.sub(r"[^a-z0-9]", "", name.lower()) in usual]
     if len(hits) > 1:
         raise DataError(
@@ -92,6 +126,10 @@ def _check_required(header: Sequence[str], found: dict[str, str], where: str) ->
             f"{_listing(header)}. Map them with data: {{columns: {{{mapping}}}}}, or add a header "
             "line if the file has none."
         )
+    _check_distinct(found, where)
+
+
+def _check_distinct(found: Mapping[str, str], where: str) -> None:
     taken = sorted(found.values())
     twice = [name for name, after in pairwise(taken) if name == after]
     if twice:

@@ -58,7 +58,7 @@ def _is_lists(path: str, request: DataRequest) -> bool:
 def _read(path: str, request: DataRequest) -> pl.DataFrame:
     if _is_lists(path, request):
         return read_lists(path)
-    table = open_table(path, request.format, request.separator)
+    table = open_table(path, request.format, request.separator, headed=request.header)
     columns = find_columns(table.header, request.columns, path)
     frame = table.read(list(columns.values()))
     found = {}
@@ -66,11 +66,16 @@ def _read(path: str, request: DataRequest) -> pl.DataFrame:
         column = Cells(frame[name], frame["row"], name, path)
         found[role] = _CONVERTERS[role](column)
         if role == "label":
-            _check_range(column, found[role], request.label_range)
+            check_range(column, found[role], request.label_range)
     return pl.DataFrame(found)
 
 
-def _check_range(column: Cells, labels: pl.Series, allowed: tuple[float, float] | None) -> None:
+def check_range(column: Cells, labels: pl.Series, allowed: tuple[float, float] | None) -> None:
+    """Refuse a label outside the range a request allows.
+
+    Raises:
+        DataError: naming its row.
+    """
     if allowed is None:
         return
     low, high = allowed

@@ -1,5 +1,6 @@
 """Which events are trained on, validated on and tested on."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -98,10 +99,17 @@ def temporal(events: Interactions, split: SplitRequest) -> Parts:
             "Split temporal needs times and no time column was found. "
             "Map it with data.columns.time, or use split: {kind: random}."
         )
-    shares = [1 - split.test - split.validation, 1 - split.test]
-    positions = [int(len(events) * share) for share in shares]
-    cuts = np.partition(events.time, positions)[positions]
-    return np.searchsorted(cuts, events.time, side="right").astype(np.int8)
+    return latest(events.time, [1 - split.test - split.validation, 1 - split.test])
+
+
+def latest(times: npt.NDArray[np.float64], shares: Sequence[float]) -> Parts:
+    """(E,) how many of the cuts an event lies behind; each share of all events is before its cut.
+
+    Equal times stay together, behind the cut.
+    """
+    positions = [int(len(times) * share) for share in shares]
+    cuts = np.partition(times, positions)[positions]
+    return np.searchsorted(cuts, times, side="right").astype(np.int8)
 
 
 def user_disjoint(

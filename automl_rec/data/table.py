@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from automl_rec.data.request import Format
-from automl_rec.data.text_check import Records, check_fields, check_utf8
+from automl_rec.data.text_check import check_fields, check_utf8
 from automl_rec.errors import DataError
 
 _EXTENSIONS: dict[str, Format] = {
@@ -39,6 +39,7 @@ class Table:
         header: names of the columns.
         separator: of text, else None.
         content: the text, decompressed.
+        headed: whether the first line of the text is the header.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class Table:
     header: tuple[str, ...]
     separator: str | None = None
     content: bytes | mmap.mmap | None = None
+    headed: bool = True
 
     @property
     def where(self) -> str:
@@ -76,16 +78,19 @@ class Table:
         assert self.content is not None
         with memoryview(self.content) as view:
             records = check_fields(view, self.separator, self.where, quoted=self._quoted)
-        if records.number - len(records.blank) <= 1:
+        above = int(self.headed)
+        if records.number - len(records.blank) <= above:
             raise _no_rows(self.where)
         frame = self._parse(columns)
-        expected = records.number - 1
+        expected = records.number - above
         if frame.height != expected:
             raise DataError(
                 f"{self.where}: {expected} rows were counted and {frame.height} parsed, so its "
                 "quotes are not balanced. Quote whole fields, and double a quote inside one."
             )
-        return _without_blank(frame.with_row_index("row", offset=2), records)
+        kept = np.ones(frame.height, bool)
+        kept[records.blank - above] = False
+        return frame.with_row_index("row", offset=1 + above).filter(kept)
 
     @property
     def _quoted(self) -> bool:
@@ -98,7 +103,7 @@ class Table:
             separator=self.separator or ",",
             quote_char='"' if self._quoted else None,
             has_header=False,
-            skip_lines=1,
+            skip_lines=int(self.headed),
             schema=dict.fromkeys(self.header, pl.String),
             glob=False,
         )
@@ -111,8 +116,12 @@ class Table:
             ) from error
 
 
-def open_table(path: str, format: Format | None, separator: str | None) -> Table:
+def open_table(
+    path: str, format: Format | None, separator: str | None, *, headed: bool = True
+) -> Table:
     """The file's format, header and content, nothing parsed.
+
+    Text without a header has columns c0, c1 and so on.
 
     Raises:
         DataError: the file is missing, empty, truncated, of an unknown format, or its header is
@@ -127,7 +136,11 @@ def open_table(path: str, format: Format | None, separator: str | None) -> Table
         check_utf8(view, path)
     separator = separator or _SEPARATORS[format]
     header = _text_header(content, format, separator, path)
-    return Table(file, format, header, separator, content)
+    if headed:
+        _check_distinct(header, path)
+    else:
+        header = tuple(f"c{place}" for place in range(len(header)))
+    return Table(file, format, header, separator, content, headed)
 
 
 def existing(path: str) -> Path:
@@ -219,10 +232,13 @@ def _text_header(
         header = tuple(name.split(":")[0] for name in header)
     if len(header) < 2:
         raise _wrong_separator(line, separator, where)
+    return header
+
+
+def _check_distinct(header: Sequence[str], where: str) -> None:
     repeated = [name for name in header if header.count(name) > 1]
     if repeated:
         raise DataError(f"{where}: the header names {repeated[0]!r} twice. Rename one of them.")
-    return header
 
 
 def _quoting(format: Format) -> Literal[0, 3]:
@@ -236,14 +252,6 @@ def _wrong_separator(line: str, separator: str, where: str) -> DataError:
         return DataError(f"{fact} Give a file with a user and an item column.")
     remedy = "format: tsv" if likely == "\t" else f'separator: "{likely}"'
     return DataError(f"{fact} It seems to use {likely!r}: set data.{remedy}.")
-
-
-def _without_blank(frame: pl.DataFrame, records: Records) -> pl.DataFrame:
-    if not len(records.blank):
-        return frame
-    kept = np.ones(frame.height, bool)
-    kept[records.blank - 1] = False
-    return frame.filter(kept)
 
 
 def _no_rows(where: str) -> DataError:
