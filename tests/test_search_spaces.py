@@ -33,7 +33,7 @@ def registry() -> Registry:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_space_that_ships_is_good(path: Path, registry: Registry) -> None:
     space = read_space(path, registry)
-    assert resolve(space.objectives)
+    assert resolve(space.objectives, space.data.task)
     for model in space.components["model"]:
         assert space.defaults(model).model.name == model
     assert space.budget.seconds is not None
@@ -62,7 +62,7 @@ def test_there_are_examples_in_the_readme() -> None:
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_every_example_of_the_readme_is_a_good_space(number: int, registry: Registry) -> None:
     space = check(EXAMPLES[number], FOLDER / "README.md", registry)
-    assert resolve(space.objectives)
+    assert resolve(space.objectives, space.data.task)
 
 
 def options() -> list[str]:

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     registry = Registry.discover(without=arguments.without)
     space = read_space(arguments.space, registry)
-    objectives = resolve(space.objectives)
+    objectives = resolve(space.objectives, space.data.task)
     data = prepare(space.data)
     require_measurable(data, objectives)
     found = sampled_prices(space, data.catalog, registry, objectives, SAMPLED)

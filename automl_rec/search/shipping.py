@@ -117,7 +117,7 @@ def train(
     registry = registry or Registry.discover()
     space = read_space(path, registry)
     configuration = only_configuration(space)
-    objectives = resolve(space.objectives)
+    objectives = resolve(space.objectives, space.data.task)
     data = prepare(space.data)
     require_measurable(data, objectives)
     one = one_space(space, configuration, objectives)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Self
 from automl_rec import pareto
 from automl_rec.data import Prepared, prepare
 from automl_rec.errors import NotStoredError, SpaceError, StorageError, StudyFailedError
-from automl_rec.evaluation import require_measurable
 from automl_rec.objectives import resolve
 from automl_rec.objectives.objective import Objective
 from automl_rec.registry import Registry
@@ -251,11 +250,14 @@ def run(
         StudyFailedError: every trial failed, or the workers cannot start.
         KeyboardInterrupt: Ctrl-C; the same call goes on.
     """
+    # Imported here: whoever only reads a study is spared torch.
+    from automl_rec.evaluation import require_measurable
+
     registry = registry or Registry.discover(without=without)
     if not isinstance(space, Space):
         space = read_space(Path(space), registry)
     space = _adjusted(space, trials, seconds, workers, seed)
-    objectives = resolve(space.objectives)
+    objectives = resolve(space.objectives, space.data.task)
     name = _checked_name(Path(space.path).stem if name is None else name)
     folder = Path(out) / name
     url = storage or default_url(Path(out), name)

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
+from automl_rec.data.request import Task
 from automl_rec.errors import SpaceError
 from automl_rec.plugin import Kind
 from automl_rec.registry import Registry
@@ -19,7 +21,9 @@ _REQUIRED = {
     "data": "data: {source: movielens-small}",
     "objectives": "objectives: {ndcg@10: maximize, bytes: minimize}",
 }
-_EVALUATIONS = {"retrieval": "top-k lists", "sequence": "top-k lists", "ranking": "single events"}
+_SOLVED = {"retrieval": {"retrieval", "sequence"}, "ranking": {"ranking"}}
+"""Task of the data -> the tasks of models that can be measured on them."""
+_MEASURED = {"retrieval": "make lists", "ranking": "judge single events"}
 
 
 def read_space(path: Path, registry: Registry) -> Space:
@@ -48,9 +52,10 @@ def check(text: str, path: Path, registry: Registry) -> Space:
         if name not in nodes:
             raise SpaceError(f"{path}: the section {name} is missing. Write for example {example}.")
     entries = _entries(nodes, str(path), registry)
-    _check_one_evaluation(entries["model"])
+    data = read_data(nodes["data"], path.parent)
+    _check_task(entries["model"], data.task, registry)
     space = Space(
-        data=read_data(nodes["data"], path.parent),
+        data=data,
         objectives=read_objectives(nodes["objectives"]),
         budget=read_budget(nodes["budget"]) if "budget" in nodes else Budget(),
         search=read_search(nodes["search"]) if "search" in nodes else SearchSettings(),
@@ -75,22 +80,18 @@ def _entries(nodes: Mapping[str, Node], path: str, registry: Registry) -> dict[K
     }
 
 
-def _check_one_evaluation(models: Sequence[Entry]) -> None:
-    """Refuse models that cannot be measured alike."""
-    first, shared = models[0], _evaluations(models[0])
-    for model in models[1:]:
-        own = _evaluations(model)
-        if not shared & own:
+def _check_task(models: Sequence[Entry], task: Task, registry: Registry) -> None:
+    """Refuse models that the data's task has no measure for."""
+    for model in models:
+        if not _SOLVED[task] & set(model.component.tasks):
+            installed = registry.components("model").items()
+            able = [name for name, found in installed if _SOLVED[task] & set(found.tasks)]
+            other = next(name for name in get_args(Task) if name != task)
             raise SpaceError(
-                f"{model.where}: the models of a space must be measured alike, but {first.name} "
-                f"ranks {' or '.join(sorted(shared))} and {model.name} "
-                f"{' or '.join(sorted(own))}. Search them in two spaces."
+                f"{model.where}: data.task {task} needs models that {_MEASURED[task]}, but "
+                f"{model.name} can only {_MEASURED[other]}. Choose among "
+                f"{', '.join(able) or 'none installed'}, or write data.task: {other}."
             )
-        shared &= own
-
-
-def _evaluations(model: Entry) -> set[str]:
-    return {_EVALUATIONS[task] for task in model.component.tasks if task in _EVALUATIONS}
 
 
 def _check_compatible(space: Space, entries: Mapping[Kind, Sequence[Entry]]) -> None:

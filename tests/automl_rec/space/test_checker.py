@@ -107,8 +107,9 @@ def test_names_are_written_as_a_list_or_a_mapping(checked: Check, written: str) 
         (
             "model:\n - tower\n - click\n",
             (
-                "space.yaml:5: the models of a space must be measured alike, but tower ranks top-k "
-                "lists and click single events. Search them in two spaces."
+                "space.yaml:5: data.task retrieval needs models that make lists, but click can "
+                "only judge single events. Choose among closed, next, plain, tower, or write "
+                "data.task: ranking."
             ),
         ),
         (
@@ -144,6 +145,22 @@ def test_a_mistake_is_refused_with_its_line_and_a_remedy(
 ) -> None:
     with pytest.raises(SpaceError, match=re.escape(message)):
         checked(text)
+
+
+RANKING = "data: {source: movielens-small, task: ranking, threshold: 4}\nobjectives: [auc]\n"
+
+
+def test_data_of_single_events_take_models_that_judge_them(checked: Check) -> None:
+    assert list(checked("model: click\n", base=RANKING).components["model"]) == ["click"]
+
+
+def test_a_model_of_lists_on_data_of_single_events_is_refused(checked: Check) -> None:
+    message = (
+        "space.yaml:5: data.task ranking needs models that judge single events, but next can only "
+        "make lists. Choose among click, or write data.task: retrieval."
+    )
+    with pytest.raises(SpaceError, match=re.escape(message)):
+        checked("model:\n - click\n - next\n", base=RANKING)
 
 
 @pytest.mark.parametrize("missing", ["data", "objectives"])
