@@ -70,7 +70,11 @@ def values(cells: Cells) -> pl.Series:
 def categories(cells: Cells) -> pl.Series:
     """Values as text, null where the cell is empty or NaN; 3.0 is 3, however a file writes it."""
     known = cells.values.fill_nan(None) if cells.values.dtype.is_float() else cells.values
-    text = _cast(cells, known, pl.String()).str.strip_chars().replace("", None)
+    return whole_as_such(_cast(cells, known, pl.String()).str.strip_chars().replace("", None))
+
+
+def whole_as_such(text: pl.Series) -> pl.Series:
+    """Texts, those of whole numbers without a fraction."""
     return text.str.replace(r"^(-?\d+)\.0+$", "$1")
 
 

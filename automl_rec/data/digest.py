@@ -9,7 +9,7 @@ from automl_rec.data.request import DataRequest, Format
 from automl_rec.data.table import existing, format_of, is_compressed
 from automl_rec.errors import DataError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of the prepared folder; raised whenever the same input would be written differently."""
 
 

@@ -58,6 +58,7 @@ class Preparation:
         description = {
             "digest": digest,
             "format_version": FORMAT_VERSION,
+            "task": request.task,
             **_counts(events, parts),
             "split": resolve_kind(events, request.split),
             "seed": request.seed,

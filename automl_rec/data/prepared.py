@@ -1,4 +1,4 @@
-"""Interactions made ready: numbered, split, on disk, memory-mapped by every process."""
+"""Interactions or rows made ready: numbered, split, on disk, memory-mapped by every process."""
 
 import json
 from collections.abc import Mapping
@@ -14,11 +14,15 @@ from automl_rec.data.builtin import resolve
 from automl_rec.data.cache import cache_folder, write_whole
 from automl_rec.data.digest import FORMAT_VERSION, digest_of
 from automl_rec.data.preparation import Preparation
-from automl_rec.data.request import DataRequest
+from automl_rec.data.request import DataRequest, Task
+from automl_rec.data.row_encoding import RowEncoding
+from automl_rec.data.row_preparation import ENCODING, RowPreparation
 from automl_rec.errors import DataError
-from automl_rec.plugin.catalog import Catalog, Feature, Histories
+from automl_rec.plugin.catalog import Catalog, Feature, Histories, RowTable
 
 HeldOut = Literal["validation", "test"]
+NOBODY = Histories(np.zeros(1, np.int64), np.empty(0, np.int32))
+"""The histories of data that hold rows."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,12 @@ class Prepared:
         return str(self.description["digest"])
 
     @property
+    def task(self) -> Task:
+        """Whether there are interactions to recommend from, or rows to judge."""
+        task: Task = self.description["task"]
+        return task
+
+    @property
     def notes(self) -> list[str]:
         """What the user should know: rows dropped, cold items, users with one event."""
         return list(self.description["notes"])
@@ -62,6 +72,8 @@ class Prepared:
     @cached_property
     def catalog(self) -> Catalog:
         """What models may know: the train part."""
+        if self.task == "ranking":
+            return Catalog(0, NOBODY, rows=self._rows("train"))
         return Catalog(
             num_items=self.description["items"],
             histories=self._histories("train"),
@@ -87,6 +99,15 @@ class Prepared:
         name = f"known-{part}"
         return self._histories(name) if self._has(name) else self.catalog.histories
 
+    def rows(self, part: HeldOut) -> RowTable:
+        """The rows to be judged in ``part``, of the task ranking. Those of test: by export only."""
+        return self._rows(part)
+
+    @cached_property
+    def encoding(self) -> RowEncoding:
+        """How cells become the fields of rows, of the task ranking."""
+        return RowEncoding.read(self.folder / ENCODING)
+
     @cached_property
     def user_ids(self) -> pl.Series:
         """(U,) original ids, as text, by user number."""
@@ -108,6 +129,18 @@ class Prepared:
     def _histories(self, name: str) -> Histories:
         times = self._array(f"{name}.times") if self.description["times"] else None
         return Histories(self._array(f"{name}.indptr"), self._array(f"{name}.items"), times)
+
+    def _rows(self, part: str) -> RowTable:
+        fields = {}
+        for position, fact in enumerate(self.description["fields"]):
+            kind = "categorical" if fact["kind"] == "binned" else fact["kind"]
+            name = f"{part}.{position}"
+            indptr = self._array(f"{name}.indptr") if kind == "multi" else None
+            fields[fact["name"]] = Feature(
+                kind, self._array(f"{name}.values"), fact["cardinality"], indptr
+            )
+        groups = None if self.description["users"] is None else self._array(f"{part}.groups")
+        return RowTable(fields, self._array(f"{part}.labels"), groups)
 
     def _features(self, role: str) -> dict[str, Feature]:
         features = {}
@@ -134,7 +167,7 @@ class Prepared:
 
 
 def prepare(request: DataRequest, cache: Path | str | None = None) -> Prepared:
-    """The interactions a request asks for, prepared once and opened afterwards.
+    """The interactions or rows a request asks for, prepared once and opened afterwards.
 
     Args:
         request: what to read and how.
@@ -147,7 +180,8 @@ def prepare(request: DataRequest, cache: Path | str | None = None) -> Prepared:
     digest = digest_of(request)
     folder = (cache_folder() if cache is None else Path(cache)) / digest
     if not folder.is_dir():
-        write_whole(folder, Preparation.of(request, digest).write)
+        preparation = RowPreparation if request.task == "ranking" else Preparation
+        write_whole(folder, preparation.of(request, digest).write)
     return Prepared.open(folder)
 
 
