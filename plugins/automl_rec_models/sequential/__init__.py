@@ -37,4 +37,30 @@ SASREC = Component(
     tasks=("retrieval", "sequence"),
 )
 
-COMPONENTS = (SASREC,)
+GRU = Component(
+    kind="model",
+    name="gru",
+    summary="A recurrent network over a user's last items, for the next item or one further on.",
+    source=(
+        "Hidasi et al., ICLR 2016 (GRU4Rec), with the defaults of RecBole's. Ours has one weight a "
+        "gate, predicts at every position of every window of a history, and adds losses. A horizon "
+        "over 1 draws each target from that many next items, and item vectors may be those of "
+        "another model, not trained: our reading of user models on several time scales, whose "
+        "code is not public."
+    ),
+    implementation=f"{HOME}.gru:Gru",
+    hyperparameters={
+        "width": Choice((16, 32, 48, 64, 96, 128, 192, 256), 64),
+        "hidden": Choice((32, 64, 128, 256), 128),
+        "depth": Integer(1, 2, 1),
+        "length": Choice((20, 50, 100, 200), 50),
+        "dropout": Float(0.0, 0.7, 0.3),
+        "horizon": Choice((1, 10, 50), 1),
+        "items": Choice(("trainable", "fastrp", "ials"), "trainable"),
+        **LOSS,
+    },
+    training=gradient_training(batch_size=128, batch_sizes=(32, 64, 128, 256, 512)),
+    tasks=("retrieval", "sequence"),
+)
+
+COMPONENTS = (GRU, SASREC)
