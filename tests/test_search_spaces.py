@@ -8,7 +8,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from automl_rec.data import prepare
-from automl_rec.data.request import FeatureKind, Format, Kept, SplitKind
+from automl_rec.data.request import FeatureKind, FieldKind, Format, Kept, SplitKind, Task
 from automl_rec.objectives import COSTS, QUALITIES, resolve
 from automl_rec.registry import Registry
 from automl_rec.space.checker import SECTIONS, check, read_space
@@ -66,7 +66,7 @@ def test_every_example_of_the_readme_is_a_good_space(number: int, registry: Regi
 
 
 def options() -> list[str]:
-    literals = [Format, SplitKind, FeatureKind, Kept]
+    literals = [Format, SplitKind, FeatureKind, FieldKind, Kept, Task]
     literals += [get_type_hints(SearchSettings)[name] for name in ("sampler", "early_stopping")]
     return [option for literal in literals for option in get_args(literal)]
 

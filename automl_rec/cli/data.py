@@ -35,8 +35,8 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 
 def run_describe(arguments: argparse.Namespace) -> int:
-    """Prints counts, split and notes."""
-    from automl_rec.cli.output import print_json
+    """Prints counts, split, the fields of rows, and notes."""
+    from automl_rec.cli.output import print_json, print_table
     from automl_rec.data import DataRequest, describe
     from automl_rec.registry import Registry
     from automl_rec.space.checker import read_space
@@ -50,8 +50,10 @@ def run_describe(arguments: argparse.Namespace) -> int:
         print_json([description])
         return 0
     for name, value in description.items():
-        if name != "notes":
+        if name not in {"fields", "notes"}:
             print(f"{name}: {value}")
+    if description["task"] == "ranking":
+        print_table(description["fields"], "fields:")
     for note in description["notes"]:
         print(f"note: {note}")
     return 0

@@ -153,9 +153,11 @@ def _read(path: str, layout: _Layout, request: DataRequest) -> pl.DataFrame:
     found["label"] = _labels(column(layout.roles["label"]), request)
     if "time" in layout.roles:
         found["time"] = cells.seconds(column(layout.roles["time"]))
-    for role in ("user", "item"):
-        if role in layout.roles:
-            found[role] = cells.categories(column(layout.roles[role]))
+    for source in layout.sources:
+        if source.name in layout.roles:
+            is_text = source.kind == "categorical"
+            text = None if is_text else cells.categories(column(source.column))
+            found[source.name] = found[f"field {source.name}"] if text is None else text
     return pl.DataFrame(found)
 
 
