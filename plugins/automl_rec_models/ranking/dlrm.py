@@ -72,9 +72,9 @@ class Dlrm(FieldModel):
             vectors = torch.cat([vectors, dense[0][:, None]], 1)
         if not self._dot:
             return vectors.flatten(1)
-        first, second = torch.triu_indices(vectors.shape[1], vectors.shape[1], 1)
-        products = (vectors[:, first] * vectors[:, second]).sum(2)
-        return torch.cat([*dense, products], 1)
+        products = vectors @ vectors.transpose(1, 2)  # (B, F, F)
+        first, second = torch.triu_indices(products.shape[1], products.shape[2], 1)
+        return torch.cat([*dense, products[:, first, second]], 1)
 
     def operations(self) -> float:
         """Multiply-adds of rows of tables, of inner products and of batch normalisations."""

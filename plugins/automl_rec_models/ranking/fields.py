@@ -2,10 +2,11 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from automl_rec.plugin import Batch, Catalog, Feature, Layers, RankingModel, Rows, Table
 
@@ -26,7 +27,8 @@ class Reading:
 
     def penalty(self) -> Tensor:
         """Half the squared length of all that one row of the batch read, on average."""
-        return sum(map(_square, self.read), torch.zeros(())) / (2 * len(self.vectors))
+        total: Tensor = _HalfSquare.apply(*self.read)  # type: ignore[no-untyped-call]
+        return total / len(self.vectors)
 
 
 class FieldTables(nn.Module):
@@ -143,6 +145,16 @@ def _values_a_row(field: Feature) -> float:
     return len(field.values) / max(len(field.indptr) - 1, 1)
 
 
-def _square(rows: Tensor) -> Tensor:
-    flat = rows.reshape(-1)
-    return flat.dot(flat)
+class _HalfSquare(torch.autograd.Function):
+    """Half the squared length of tensors, in fewer passes than autograd takes."""
+
+    @staticmethod
+    def forward(ctx: Any, *tensors: Tensor) -> Tensor:
+        ctx.save_for_backward(*tensors)
+        flat = [tensor.reshape(-1) for tensor in tensors]
+        return 0.5 * sum((part.dot(part) for part in flat), torch.zeros(()))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tensor * slope for tensor in ctx.saved_tensors)

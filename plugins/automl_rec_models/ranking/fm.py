@@ -1,6 +1,10 @@
 """Factorisation machine: logistic regression with the inner products of all pairs of fields."""
 
+from typing import Any
+
+import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from automl_rec.plugin import Catalog, Layers
 from automl_rec_models.ranking.fields import FieldTables, Reading
@@ -35,7 +39,31 @@ class FactorizationMachine(LogisticRegression):
 
 
 def pairs(vectors: Tensor) -> Tensor:
-    """(B,) the sum of v_f . v_g over f < g, from vectors (B, F, D), in O(F D)."""
-    flat = vectors.flatten(1)
-    square = vectors.sum(1).square().sum(1)
-    return 0.5 * (square - flat.square().sum(1))
+    """Sum of v_f . v_g over f < g, in O(F D).
+
+    Args:
+        vectors: (B, F, D).
+
+    Returns:
+        (B,), differentiable.
+    """
+    result: Tensor = _Pairs.apply(vectors)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Pairs(torch.autograd.Function):
+    """Half of the square of the sum less the sum of the squares; the slope of v_f is the others."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor) -> Tensor:
+        total, flat = vectors.sum(1), vectors.flatten(1)
+        ctx.save_for_backward(vectors, total)
+        twice: Tensor = torch.linalg.vecdot(total, total) - torch.linalg.vecdot(flat, flat)
+        return 0.5 * twice
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        vectors, total = ctx.saved_tensors
+        others: Tensor = total[:, None] - vectors
+        return others.mul_(slope[:, None, None])
