@@ -6,13 +6,22 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"{__name__}.{module}"
-        for module in ("contract", "embeddings", "models", "ranks", "sparsities", "suite")
+        for module in (
+            "contract",
+            "embeddings",
+            "models",
+            "rankings",
+            "ranks",
+            "sparsities",
+            "suite",
+        )
     )
 )
 
 from automl_rec.testing.embeddings import EmbeddingTests
 from automl_rec.testing.models import ModelTests
+from automl_rec.testing.rankings import RankingTests
 from automl_rec.testing.ranks import RankTests
 from automl_rec.testing.sparsities import SparsityTests
 
-__all__ = ["EmbeddingTests", "ModelTests", "RankTests", "SparsityTests"]
+__all__ = ["EmbeddingTests", "ModelTests", "RankTests", "RankingTests", "SparsityTests"]

@@ -20,7 +20,7 @@ class EmbeddingTests(CompressionSuite):
     """Tests every embedding must pass; subclass it and set ``name``."""
 
     kind: ClassVar[Kind] = "embedding"
-    hosts: ClassVar[tuple[str, ...]] = ("host-factorization",)
+    hosts: ClassVar[tuple[str, ...]] = ("host-factorization", "host-fields")
 
     def embedding(self, setting: Settings) -> Embedding:
         """The embedding at a setting."""

@@ -2,7 +2,7 @@
 
 import scipy.sparse as sp
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from automl_rec.plugin import (
@@ -13,8 +13,11 @@ from automl_rec.plugin import (
     GradientModel,
     Layers,
     Pairs,
+    RankingModel,
     Requests,
+    Rows,
     Sampling,
+    Table,
     gradient_training,
 )
 from automl_rec.registry import Plugin, Registry
@@ -86,6 +89,31 @@ class Neighbours(Likeness):
         self.weight.assign(sp.csr_matrix(kept.numpy()))
 
 
+class Fields(RankingModel):
+    """Weights and vectors of all ids, the products of their pairs, and a layer on their sum."""
+
+    def __init__(self, catalog: Catalog, layers: Layers) -> None:
+        super().__init__()
+        assert catalog.rows is not None, "the task ranking has rows"
+        fields = catalog.rows.fields
+        self.names = [name for name, field in fields.items() if field.kind != "numeric"]
+        self.first = nn.ModuleList(layers.table(f"{n}.first", 1, ids=n) for n in self.names)
+        self.second = nn.ModuleList(layers.table(n, WIDTH) for n in self.names)
+        self.hidden = layers.linear("hidden", WIDTH, 2 * WIDTH)
+        self.output = layers.linear("output", 2 * WIDTH, 1, sensitive=True)
+
+    def logits(self, rows: Rows) -> Tensor:
+        """See `RankingModel.logits`."""
+        ids = [rows.fields[name] for name in self.names]
+        weights = [_summed(*read) for read in zip(self.first, ids, strict=True)]
+        vectors = [_summed(*read) for read in zip(self.second, ids, strict=True)]
+        total = torch.stack(vectors).sum(0)  # (B, D)
+        squares = torch.stack([vector.square() for vector in vectors]).sum(0)
+        pairs = 0.5 * (total.square() - squares).sum(1)
+        changed: Tensor = self.output(torch.tanh(self.hidden(total)))
+        return torch.cat(weights, 1).sum(1) + pairs + changed[:, 0]
+
+
 FACTORIZATION = Component(
     kind="model",
     name="host-factorization",
@@ -110,13 +138,29 @@ NEIGHBOURHOOD = Component(
     implementation=f"{_HOME}:Neighbours",
     compressible=frozenset({"sparsity"}),
 )
-HOSTS = (FACTORIZATION, LIKENESS, NEIGHBOURHOOD)
+JUDGEMENT = Component(
+    kind="model",
+    name="host-fields",
+    summary="Two tables a field and two layers, to judge rows.",
+    source=_SOURCE,
+    implementation=f"{_HOME}:Fields",
+    training=gradient_training(learning_rate=1e-2, batch_size=256),
+    tasks=("ranking",),
+)
+HOSTS = (FACTORIZATION, LIKENESS, NEIGHBOURHOOD, JUDGEMENT)
 
 
 def registry_with_hosts() -> Registry:
     """The installed components and the hosts."""
     hosts = Plugin("hosts", "automl-rec-testing", "0", components=HOSTS)
     return Registry([*Registry.discover().plugins, hosts])
+
+
+def _summed(table: nn.Module, ids: Tensor) -> Tensor:
+    """(B, D) the sum of the rows of one id (B,) or of several (B, M)."""
+    assert isinstance(table, Table)
+    read = table.lookup(ids)
+    return read if ids.ndim == 1 else read.sum(1)
 
 
 def _cosines(catalog: Catalog) -> Tensor:

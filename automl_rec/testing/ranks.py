@@ -5,11 +5,10 @@ from typing import ClassVar
 import torch
 
 from automl_rec.builder import finalize
-from automl_rec.plugin import Kind
+from automl_rec.plugin import Catalog, Kind
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Configuration
 from automl_rec.testing.contract import configuration_of, trained
-from automl_rec.testing.planted import Planted
 from automl_rec.testing.suite import CompressionSuite
 
 
@@ -17,12 +16,12 @@ class RankTests(CompressionSuite):
     """Tests every rank must pass; subclass it and set ``name``."""
 
     kind: ClassVar[Kind] = "rank"
-    hosts: ClassVar[tuple[str, ...]] = ("host-factorization", "host-likeness")
+    hosts: ClassVar[tuple[str, ...]] = ("host-factorization", "host-likeness", "host-fields")
 
     def test_a_compressed_weight_is_nearer_than_nothing(
-        self, configuration: Configuration, planted: Planted, registry: Registry
+        self, configuration: Configuration, catalog: Catalog, registry: Registry
     ) -> None:
-        built = trained(configuration, planted.catalog, registry)
+        built = trained(configuration, catalog, registry)
         plain = {name: w.matrix.dense().clone() for name, w in built.low_rank.items()}
         finalize(built)
         for name, weight in built.low_rank.items():
@@ -30,9 +29,9 @@ class RankTests(CompressionSuite):
             assert error <= plain[name].norm() * (1 + 1e-5), name
 
     def test_an_item_never_recommends_itself(
-        self, planted: Planted, registry: Registry, configuration: Configuration
+        self, catalog: Catalog, registry: Registry, configuration: Configuration
     ) -> None:
-        built = trained(configuration, planted.catalog, registry)
+        built = trained(configuration, catalog, registry)
         finalize(built)
         for weight in built.low_rank.values():
             if weight.zero_diagonal:
@@ -40,12 +39,10 @@ class RankTests(CompressionSuite):
                 assert not weight.matrix.gather(torch.arange(weight.rows)).diagonal().any()
 
     def test_weights_that_are_not_given_stay_as_they_are(
-        self, configuration: Configuration, planted: Planted, registry: Registry
+        self, configuration: Configuration, catalog: Catalog, registry: Registry
     ) -> None:
         plain = configuration_of(registry, configuration.model.name)
-        changed, unchanged = (
-            trained(made, planted.catalog, registry) for made in (configuration, plain)
-        )
+        changed, unchanged = (trained(made, catalog, registry) for made in (configuration, plain))
         finalize(changed)
         finalize(unchanged)
         for name in changed.layers.weights.keys() - changed.low_rank.keys():

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 
 from automl_rec.builder import build, finalize
-from automl_rec.plugin import Kind, TrainableMatrix, Weight
+from automl_rec.plugin import Catalog, Kind, TrainableMatrix, Weight
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Configuration
 from automl_rec.testing.contract import trained
-from automl_rec.testing.planted import Planted
 from automl_rec.testing.suite import CompressionSuite
 
 STEPS = 40
@@ -24,12 +23,13 @@ class SparsityTests(CompressionSuite):
         "host-factorization",
         "host-likeness",
         "host-neighbours",
+        "host-fields",
     )
 
     def test_what_stays_keeps_its_value(
-        self, configuration: Configuration, planted: Planted, registry: Registry
+        self, configuration: Configuration, catalog: Catalog, registry: Registry
     ) -> None:
-        built = trained(configuration, planted.catalog, registry)
+        built = trained(configuration, catalog, registry)
         plain = {name: w.matrix.dense().clone() for name, w in built.prunable.items()}
         finalize(built)
         for name, weight in built.prunable.items():
@@ -37,9 +37,9 @@ class SparsityTests(CompressionSuite):
             assert torch.equal(served, torch.where(served == 0, 0.0, plain[name])), name
 
     def test_masks_are_binary_and_only_on_the_weights_given(
-        self, learned: Configuration, planted: Planted, registry: Registry
+        self, learned: Configuration, catalog: Catalog, registry: Registry
     ) -> None:
-        built = build(learned, planted.catalog, registry, seed=0)
+        built = build(learned, catalog, registry, seed=0)
         assert built.sparsity is not None
         if built.sparsity.masks_in_training:
             built.sparsity.begin(built.prunable, STEPS)

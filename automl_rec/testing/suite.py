@@ -10,11 +10,12 @@ import torch
 
 from automl_rec.builder import build, finalize, price
 from automl_rec.errors import Infeasible
-from automl_rec.plugin import Component, GradientModel, Kind, Value
+from automl_rec.plugin import Catalog, Component, Kind, TrainedModel, Value
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.testing.contract import (
-    all_requests,
+    answers,
+    catalog_for,
     check_artefact,
     configuration_of,
     learn,
@@ -22,7 +23,6 @@ from automl_rec.testing.contract import (
     trained,
 )
 from automl_rec.testing.hosts import registry_with_hosts
-from automl_rec.testing.planted import Planted, planted_tiny
 from automl_rec.testing.settings import variants
 
 
@@ -81,44 +81,44 @@ class Suite:
         return _registry()
 
     @pytest.fixture
-    def planted(self) -> Planted:
-        """60 users and 40 items in 4 blocks."""
-        return planted_tiny()
+    def catalog(self, request: pytest.FixtureRequest) -> Catalog:
+        """Small planted data of the task that the configuration's model solves."""
+        asked = "learned" if "learned" in request.fixturenames else "configuration"
+        return _catalog(request.getfixturevalue(asked))
 
     def test_the_defaults_can_be_built(self) -> None:
         assert any(_feasible(configuration) for configuration in self.configurations()[:1])
 
     def test_what_is_served_costs_its_price_and_comes_back_from_its_file(
-        self, configuration: Configuration, planted: Planted, registry: Registry, tmp_path: Path
+        self, configuration: Configuration, catalog: Catalog, registry: Registry, tmp_path: Path
     ) -> None:
-        built = trained(configuration, planted.catalog, registry)
-        check_artefact(built, planted.catalog, registry, tmp_path)
+        built = trained(configuration, catalog, registry)
+        check_artefact(built, catalog, registry, tmp_path)
 
     def test_the_same_seed_gives_the_same_artefact(
-        self, configuration: Configuration, planted: Planted, registry: Registry
+        self, configuration: Configuration, catalog: Catalog, registry: Registry
     ) -> None:
         first, second = (
-            finalize(trained(configuration, planted.catalog, registry, seed=4)).tensors()
-            for _ in range(2)
+            finalize(trained(configuration, catalog, registry, seed=4)).tensors() for _ in range(2)
         )
         assert same(first, second)
 
     def test_it_can_be_served_before_any_training(
-        self, learned: Configuration, planted: Planted, registry: Registry, tmp_path: Path
+        self, learned: Configuration, catalog: Catalog, registry: Registry, tmp_path: Path
     ) -> None:
-        built = build(learned, planted.catalog, registry, seed=0)
-        served = check_artefact(built, planted.catalog, registry, tmp_path)
-        assert served.scores(all_requests(planted.catalog)).isfinite().all()
+        built = build(learned, catalog, registry, seed=0)
+        served = check_artefact(built, catalog, registry, tmp_path)
+        assert answers(served, catalog).isfinite().all()
 
     def test_training_continues_equally_from_its_state(
-        self, learned: Configuration, planted: Planted, registry: Registry
+        self, learned: Configuration, catalog: Catalog, registry: Registry
     ) -> None:
-        first = trained(learned, planted.catalog, registry, seed=1)
+        first = trained(learned, catalog, registry, seed=1)
         state = {name: tensor.clone() for name, tensor in first.model.state_dict().items()}
-        second = build(learned, planted.catalog, registry, seed=2)
+        second = build(learned, catalog, registry, seed=2)
         second.model.load_state_dict(state)
         for built in (first, second):
-            learn(built, planted.catalog, seed=5)
+            learn(built, catalog, seed=5)
         assert same(first.model.state_dict(), second.model.state_dict())
 
 
@@ -142,32 +142,33 @@ class CompressionSuite(Suite):
             for host in cls.hosts
         ]
 
-    def test_the_neutral_setting_changes_no_score(
-        self, planted: Planted, registry: Registry
-    ) -> None:
+    def test_the_neutral_setting_changes_no_score(self, registry: Registry) -> None:
         if self.neutral is None:
             pytest.skip("the component has no neutral setting")
         chosen = Chosen(self.name, self.neutral)
         for host in self.hosts:
             plain = configuration_of(registry, host)
             changed = configuration_of(registry, host, compressions={self.kind: chosen})
-            scores = [
-                finalize(trained(configuration, planted.catalog, registry)).scores(
-                    all_requests(planted.catalog)
-                )
+            catalog = _catalog(plain)
+            found = [
+                answers(finalize(trained(configuration, catalog, registry)), catalog)
                 for configuration in (plain, changed)
             ]
-            assert torch.allclose(scores[0], scores[1], rtol=1e-5, atol=1e-5)
+            assert torch.allclose(found[0], found[1], rtol=1e-5, atol=1e-5)
+
+
+def _catalog(configuration: Configuration) -> Catalog:
+    return catalog_for(_registry().component("model", configuration.model.name))
 
 
 def _by_gradient(configuration: Configuration) -> bool:
     model = _registry().component("model", configuration.model.name).load()
-    return issubclass(model, GradientModel)
+    return issubclass(model, TrainedModel)
 
 
 def _feasible(configuration: Configuration) -> bool:
     try:
-        price(configuration, planted_tiny().catalog, _registry())
+        price(configuration, _catalog(configuration), _registry())
     except Infeasible:
         return False
     return True

@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 
-from automl_rec.plugin import KINDS, Kind, Value
+from automl_rec.plugin import KINDS, Component, Kind, Value
 from automl_rec.registry import Registry
-from automl_rec.testing import EmbeddingTests, ModelTests, RankTests, SparsityTests
+from automl_rec.testing import (
+    EmbeddingTests,
+    ModelTests,
+    RankingTests,
+    RankTests,
+    SparsityTests,
+)
 
-SUITES: dict[Kind, type] = {
-    "model": ModelTests,
+COMPRESSIONS: dict[Kind, type] = {
     "embedding": EmbeddingTests,
     "sparsity": SparsityTests,
     "rank": RankTests,
@@ -22,14 +27,24 @@ NEUTRAL: dict[tuple[Kind, str], Mapping[str, Value]] = {
     ("rank", "svd"): {"allocation": "uniform", "ratio": 1.0},
 }
 
+
+def suite_of(component: Component) -> type:
+    if component.kind == "model":
+        return RankingTests if "ranking" in component.tasks else ModelTests
+    return COMPRESSIONS[component.kind]
+
+
 REGISTRY = Registry.discover()
 for kind in KINDS:
-    for name in REGISTRY.components(kind):
+    for name, component in REGISTRY.components(kind).items():
         title = "".join(word.title() for word in f"{name}-{kind}".split("-"))
         members = {"name": name, "neutral": NEUTRAL.get((kind, name))}
-        globals()[f"Test{title}"] = type(f"Test{title}", (SUITES[kind],), members)
+        globals()[f"Test{title}"] = type(f"Test{title}", (suite_of(component),), members)
 
 
 def test_the_first_party_components_are_among_those_tested() -> None:
-    tested = set(globals())
-    assert {"TestEaseModel", "TestHashEmbedding", "TestMagnitudeSparsity", "TestSvdRank"} <= tested
+    tested = globals()
+    assert issubclass(tested["TestFmModel"], RankingTests)
+    assert {"TestEaseModel", "TestHashEmbedding", "TestMagnitudeSparsity", "TestSvdRank"} <= set(
+        tested
+    )

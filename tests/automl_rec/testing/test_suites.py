@@ -17,18 +17,28 @@ from automl_rec.plugin import (
     Interval,
     Layers,
     PlainTable,
+    RankingModel,
     Requests,
+    Rows,
     Table,
+    gradient_training,
     quantise,
 )
 from automl_rec.registry import Plugin, Registry
-from automl_rec.testing import EmbeddingTests, ModelTests
-from automl_rec.testing.contract import all_requests, check_price, configuration_of, same, trained
+from automl_rec.testing import EmbeddingTests, ModelTests, RankingTests
+from automl_rec.testing.contract import (
+    all_requests,
+    catalog_for,
+    check_price,
+    configuration_of,
+    same,
+    trained,
+)
 from automl_rec.testing.embeddings import Settings
 from automl_rec.testing.hosts import registry_with_hosts
 from automl_rec.testing.planted import planted_tiny
 
-PLANTED = planted_tiny()
+CATALOG = planted_tiny().catalog
 
 
 class Unlucky(Embedding):
@@ -129,6 +139,70 @@ class RestlessTests(ModelTests):
         return RESTLESS
 
 
+class Hasty(RankingModel):
+    """Reads labels, and the other rows of a batch."""
+
+    def __init__(self, catalog: Catalog, layers: Layers) -> None:
+        super().__init__()
+        self.items = layers.table("item", 1)
+        self.tags = layers.table("tags", 1)
+
+    def logits(self, rows: Rows) -> Tensor:
+        items = self.items.lookup(rows.fields["item"])[:, 0]
+        tags = self.tags.lookup(rows.fields["tags"]).sum((1, 2))
+        known = torch.zeros(len(rows)) if rows.labels is None else rows.labels
+        return items + tags + known + items.mean()
+
+
+HASTY = Component(
+    kind="model",
+    name="hasty",
+    summary="",
+    source="",
+    implementation=f"{__name__}:Hasty",
+    training=gradient_training(),
+    tasks=("ranking",),
+    compressible=frozenset({"embedding"}),
+)
+
+
+class HastyTests(RankingTests):
+    name = "hasty"
+
+    @classmethod
+    def component(cls) -> Component:
+        return HASTY
+
+
+def test_a_model_that_reads_labels_or_other_rows_is_caught() -> None:
+    plugin = Plugin("broken", "broken-recs", "0", components=(HASTY,))
+    registry, suite = Registry([*Registry.discover().plugins, plugin]), HastyTests()
+    parts = (configuration_of(registry, "hasty"), catalog_for(HASTY), registry)
+    suite.test_every_row_is_judged_with_a_finite_float32(*parts)
+    with pytest.raises(AssertionError):
+        suite.test_a_row_is_judged_without_its_label(*parts)
+    with pytest.raises(AssertionError):
+        suite.test_rows_are_judged_alike_alone_and_together(*parts)
+
+
+class Deaf(Hasty):
+    """Knows nothing but how often labels are 1."""
+
+    def logits(self, rows: Rows) -> Tensor:
+        return self.items.lookup(torch.zeros(len(rows), dtype=torch.int64))[:, 0]
+
+
+def test_a_model_that_tells_no_row_from_another_is_caught() -> None:
+    deaf = replace(HASTY, implementation=f"{__name__}:Deaf")
+    plugin = Plugin("broken", "broken-recs", "0", components=(deaf,))
+    registry = Registry([*Registry.discover().plugins, plugin])
+    with pytest.raises(AssertionError, match=r"AUC 0\.500 after"):
+        HastyTests().test_the_defaults_tell_the_rows_of_one_label_from_the_others(registry)
+    parts = (configuration_of(registry, "hasty"), catalog_for(deaf), registry)
+    with pytest.raises(AssertionError, match="training never changed"):
+        HastyTests().test_gradients_reach_every_parameter(*parts)
+
+
 def broken() -> tuple[Registry, RestlessTests]:
     plugin = Plugin("broken", "broken-recs", "0", components=(RESTLESS,))
     return Registry([*Registry.discover().plugins, plugin]), RestlessTests()
@@ -138,14 +212,14 @@ def test_a_matrix_the_layers_do_not_know_is_caught() -> None:
     registry, suite = broken()
     configuration = configuration_of(registry, "restless")
     with pytest.raises(AssertionError, match=r"compression cannot act on \['own'\]"):
-        suite.test_every_weight_is_asked_of_the_layers(configuration, PLANTED, registry)
+        suite.test_every_weight_is_asked_of_the_layers(configuration, CATALOG, registry)
 
 
 def test_a_compression_with_nothing_to_act_on_is_caught() -> None:
     registry, suite = broken()
     configuration = configuration_of(registry, "restless")
     with pytest.raises(AssertionError):
-        suite.test_it_has_something_for_each_compression_it_allows(configuration, PLANTED, registry)
+        suite.test_it_has_something_for_each_compression_it_allows(configuration, CATALOG, registry)
 
 
 def test_scores_that_change_from_call_to_call_are_caught() -> None:
@@ -153,22 +227,28 @@ def test_scores_that_change_from_call_to_call_are_caught() -> None:
     configuration = configuration_of(registry, "restless")
     with pytest.raises(AssertionError):
         suite.test_scoring_repeats_itself_and_leaves_the_request_alone(
-            configuration, PLANTED, registry
+            configuration, CATALOG, registry
         )
     with pytest.raises(ZeroDivisionError):
-        suite.test_a_user_without_history_is_scored(configuration, PLANTED, registry)
+        suite.test_a_user_without_history_is_scored(configuration, CATALOG, registry)
 
 
 def test_a_byte_or_an_operation_outside_the_price_is_caught() -> None:
     registry = registry_with_hosts()
     configuration = configuration_of(registry, "host-likeness")
-    served = finalize(trained(configuration, PLANTED.catalog, registry))
-    priced = price(configuration, PLANTED.catalog, registry)
+    served = finalize(trained(configuration, CATALOG, registry))
+    priced = price(configuration, CATALOG, registry)
     check_price(priced, served)
     for part in ("bytes", "bytes_tables", "bytes_dense", "operations"):
         more = getattr(priced, part) + Interval(1, 1)
         with pytest.raises(AssertionError, match="priced"):
             check_price(replace(priced, **{part: more}), served)
+
+
+class TestFields(RankingTests):
+    """The host of rows keeps the contract of models that judge them."""
+
+    name = "host-fields"
 
 
 def test_one_bit_of_difference_is_caught() -> None:
@@ -183,15 +263,17 @@ def test_hosts_learn_from_the_planted_data() -> None:
     registry = registry_with_hosts()
     for host in ("host-likeness", "host-neighbours"):
         configuration = configuration_of(registry, host)
-        served = finalize(trained(configuration, PLANTED.catalog, registry))
-        scores = served.scores(all_requests(PLANTED.catalog))
+        served = finalize(trained(configuration, CATALOG, registry))
+        scores = served.scores(all_requests(CATALOG))
         own = torch.arange(60)[:, None] % 4 == torch.arange(40) % 4
         assert scores[own].mean() > 2 * scores[~own].mean()
 
 
-def test_training_moves_the_host_and_its_compressions_are_those_chosen() -> None:
+@pytest.mark.parametrize("host", ["host-factorization", "host-fields"])
+def test_training_moves_the_host(host: str) -> None:
     registry = registry_with_hosts()
-    configuration = configuration_of(registry, "host-factorization")
-    before = build(configuration, PLANTED.catalog, registry, seed=0).model.state_dict()
-    after = trained(configuration, PLANTED.catalog, registry).model.state_dict()
+    configuration = configuration_of(registry, host)
+    catalog = catalog_for(registry.component("model", host))
+    before = build(configuration, catalog, registry, seed=0).model.state_dict()
+    after = trained(configuration, catalog, registry).model.state_dict()
     assert all(not torch.equal(before[name], after[name]) for name in before)
