@@ -1,7 +1,7 @@
 """Models that learn from who met what, without order."""
 
-from automl_rec_models.collaborative.factors import BPR_MF, IALS
-from automl_rec_models.collaborative.graphs import FASTRP, LIGHTGCN
+from automl_rec_models.collaborative.factors import BPR_MF, IALS, MF, SIMPLEX
+from automl_rec_models.collaborative.graphs import FASTRP, LIGHTGCN, ULTRAGCN
 from automl_rec_models.collaborative.neighbours import EASE, ITEM_KNN, POPULARITY
 
-COMPONENTS = (BPR_MF, EASE, FASTRP, IALS, ITEM_KNN, LIGHTGCN, POPULARITY)
+COMPONENTS = (BPR_MF, EASE, FASTRP, IALS, ITEM_KNN, LIGHTGCN, MF, POPULARITY, SIMPLEX, ULTRAGCN)

@@ -9,9 +9,9 @@ from automl_rec.plugin import (
     Layers,
     Pairs,
     Requests,
-    Sampling,
 )
 from automl_rec_models.collaborative.pairwise import penalised_bpr, rows_of
+from automl_rec_models.sampling import Draw, Sampler, pair_sampling
 
 START = 0.1
 """Standard deviation of the rows at the start."""
@@ -21,8 +21,8 @@ class BprMf(GradientModel):
     """s(u, i) = p_u . q_i, trained to put what a user met above what he has not.
 
     Source: Rendle et al., UAI 2009.
-    Ours draws negatives outside the user's train items, regularises the rows of each batch, and
-    averages over the negatives of a positive.
+    Ours draws negatives outside the user's train items unless told otherwise, regularises the rows
+    of each batch, and averages over the negatives of a positive.
     """
 
     def __init__(
@@ -33,11 +33,14 @@ class BprMf(GradientModel):
         width: int,
         regularization: float,
         negatives: int,
+        sampler: Sampler = "uniform-rejecting",
+        exponent: float = 0.75,
+        draw: Draw = "edge",
     ) -> None:
         super().__init__()
         self.user = layers.table("user", width, std=START)
         self.item = layers.table("item", width, std=START, lookups=0.0, scored=True)
-        self.sampling = Sampling(negatives=negatives)
+        self.sampling = pair_sampling(negatives, sampler, exponent, draw)
         self._regularization = regularization
 
     def loss(self, batch: Batch) -> Tensor:

@@ -1,6 +1,7 @@
 """Descriptions of the models that give users and items a vector each."""
 
 from automl_rec.plugin import Choice, Component, Float, Integer, gradient_training
+from automl_rec_models.sampler_domains import sampler_domains
 
 HOME = "automl_rec_models.collaborative"
 
@@ -18,8 +19,42 @@ BPR_MF = Component(
         "width": Integer(8, 256, 64, log=True),
         "regularization": Float(1e-7, 1e-1, 1e-4, log=True),
         "negatives": Choice((1, 4, 16), 1),
+        **sampler_domains("uniform-rejecting", "uniform", "popularity"),
     },
     training=gradient_training(),
+)
+
+SAMPLED = {"loss": ("ccl", "bce", "gbce", "sampled-softmax", "warp")}
+FOR_EACH_POSITIVE = {"sampler": ("uniform", "uniform-rejecting", "popularity")}
+
+MF = Component(
+    kind="model",
+    name="mf",
+    summary="Matrix factorisation with a loss of cosines, of probabilities or of ranks.",
+    source=(
+        "Losses: ccl of Mao et al., CIKM 2021 (SimpleX); bce; gbce of Petrov and Macdonald, RecSys "
+        "2023; sampled-softmax; in-batch with logQ of Yi et al., RecSys 2019; softmax over all "
+        "items; warp of Weston et al., IJCAI 2011. Ours lets a batch share its negatives. Defaults "
+        "of the public SimpleX configuration that is plain matrix factorisation (Yelp 2018), whose "
+        "1000 negatives are each positive's own."
+    ),
+    implementation=f"{HOME}.mf:Mf",
+    hyperparameters={
+        "width": Integer(8, 256, 64, log=True),
+        "loss": Choice((*SAMPLED["loss"], "in-batch", "softmax"), "ccl"),
+        "regularization": Float(1e-9, 1e-1, 1e-8, log=True),
+        **sampler_domains(
+            "shared-uniform", "uniform", "uniform-rejecting", "popularity", only_if=SAMPLED
+        ),
+        "shared_negatives": Integer(
+            16, 2000, 1000, log=True, only_if={"sampler": ("shared-uniform",)}
+        ),
+        "negatives": Integer(1, 128, 16, log=True, only_if=FOR_EACH_POSITIVE),
+        "negative_weight": Float(1.0, 1000.0, 150.0, log=True, only_if={"loss": ("ccl",)}),
+        "margin": Float(0.0, 0.95, 0.9, only_if={"loss": ("ccl",)}),
+        "calibration": Float(0.1, 1.0, 0.75, only_if={"loss": ("gbce",)}),
+    },
+    training=gradient_training(learning_rate=1e-4, batch_size=512),
 )
 
 IALS = Component(
@@ -40,4 +75,34 @@ IALS = Component(
         "frequency_exponent": Float(0.0, 1.0, 1.0, search=False),
         "iterations": Integer(1, 32, 16, log=True),
     },
+)
+
+SIMPLEX = Component(
+    kind="model",
+    name="simplex",
+    summary="A user's own vector mixed with what he has met, trained by cosines.",
+    source=(
+        "Mao et al., CIKM 2021, cosine contrastive loss, and its public code. Ours lets a batch "
+        "share its negatives (shared: false is published), leaves padding out of the softmax and "
+        "the positive out of the history it is learned from, penalises the rows of a batch, and "
+        "has no biases of users. Defaults of the public code on Gowalla, but for learning rate and "
+        "batch; on MovieLens 1M it has width 128, 1500 negatives of weight 10, history mean, "
+        "dropout 0.4 and regularization 1e-5."
+    ),
+    implementation=f"{HOME}.simplex:SimpleX",
+    hyperparameters={
+        "width": Integer(8, 256, 64, log=True),
+        "history": Choice(("mean", "user-attention", "self-attention"), "user-attention"),
+        "own_share": Float(0.05, 0.95, 0.8),
+        "length": Choice((50, 100, 200, 500), 500),
+        "target_in_history": Choice((False, True), default=False, search=False),
+        "negatives": Integer(50, 2000, 2000, log=True),
+        "shared": Choice((True, False), default=True, search=False),
+        "negative_weight": Float(1.0, 1000.0, 250.0, log=True),
+        "margin": Float(0.0, 0.95, 0.9),
+        "dropout": Float(0.0, 0.5, 0.1),
+        "regularization": Float(1e-9, 1e-2, 1e-7, log=True),
+        "start": Float(1e-4, 1e-1, 1e-4, log=True, search=False),
+    },
+    training=gradient_training(),
 )
