@@ -1,5 +1,4 @@
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -9,6 +8,9 @@ from torch import Tensor, nn
 from automl_rec.plugin import Catalog, DenseMatrix, Layers, LowRankMatrix, Rows
 from automl_rec_models.ranking.cross import CrossMixture, CrossNetwork
 from automl_rec_models.ranking.dcn_v2 import DcnV2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SIZE = 6
 STRUCTURES = ("crossnet", "stacked", "parallel", "stacked-parallel")
