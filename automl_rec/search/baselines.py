@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from automl_rec.errors import Infeasible
 from automl_rec.plugin import COMPRESSIONS, Component, Domain, Float, Integer, Value
+from automl_rec.search.references import References
 from automl_rec.space.configuration import Chosen, Configuration
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def baselines(
 ) -> list[Configuration]:
     """The configurations run before any suggestion.
 
-    First the baselines without hyperparameters (popularity), whether or not the space lists them;
+    First the baselines without hyperparameters (popularity) that solve the task of the data,
+    whether or not the space lists them;
     then those of the space at their defaults; then these pruned by each sparsity of the space: as
     near to its defaults as the bounds allow; and, within a quarter of the trials, half-way to the
     low ends of its domains and there: the cheap end of the front.
@@ -37,9 +39,14 @@ def baselines(
         fits: whether a configuration may keep the study's bounds.
         trials: the study's budget; None for no limit.
     """
-    flagged = {n: c for n, c in registry.components("model").items() if c.baseline}
-    tuned = {n: c for n, c in flagged.items() if c.domains and n in space.components["model"]}
-    found = [_neutral(name, flagged[name], registry) for name in sorted(references(registry))]
+    models = registry.components("model")
+    tuned = {
+        name: component
+        for name, component in models.items()
+        if component.baseline and component.domains and name in space.components["model"]
+    }
+    fixed = sorted(References.of(registry, space.data.task).models)
+    found = [_neutral(name, models[name], registry) for name in fixed]
     found += [space.defaults(name) for name in tuned]
     ladders = [
         ladder
@@ -67,12 +74,6 @@ def published(space: "Space", trials: int | None = None) -> list[Configuration]:
 def _room(trials: int, found: Sequence[Configuration]) -> int:
     """How many more a quarter of the trials leaves room for."""
     return max(0, trials // 4 - len(found))
-
-
-def references(registry: "Registry") -> frozenset[str]:
-    """Names of the models every study is compared with: baselines without hyperparameters."""
-    models = registry.components("model")
-    return frozenset(name for name, c in models.items() if c.baseline and not c.domains)
 
 
 def _neutral(name: str, component: Component, registry: "Registry") -> Configuration:

@@ -12,7 +12,7 @@ from automl_rec.data import Prepared
 from automl_rec.errors import AutomlRecError, StudyMismatchError
 from automl_rec.objectives.objective import Objective
 from automl_rec.registry import Registry
-from automl_rec.search.baselines import baselines, published, references
+from automl_rec.search.baselines import baselines, published
 from automl_rec.search.early_stopping import Rule, make_rule
 from automl_rec.search.engine import Engine, Setup
 from automl_rec.search.events import Listener, StudyEnded, StudyStarted
@@ -20,6 +20,7 @@ from automl_rec.search.lessons import by_quality, lesson_of, standing_of, watche
 from automl_rec.search.loop import Limits, Loop, Parts
 from automl_rec.search.pricing import Pricing
 from automl_rec.search.proposals import Proposal, Proposals
+from automl_rec.search.references import References, constant_answer
 from automl_rec.search.samplers import derive_seed, make_sampler
 from automl_rec.search.shelf import Shelf
 from automl_rec.search.suggest import place
@@ -129,6 +130,10 @@ class Session:
         return self.stored.manifest.seed
 
     @property
+    def _references(self) -> References:
+        return references_of(self.stored.manifest, self.registry)
+
+    @property
     def _artefacts(self) -> Path:
         return self.folder / "artefacts"
 
@@ -228,9 +233,7 @@ class Session:
 
     def _conclude(self, why: str, shelf: Shelf, repeats: int) -> None:
         front = by_quality(shelf.front, watched(self.objectives))
-        told = sentences(
-            self.stored.trials(), front, self.objectives, references(self.registry), repeats
-        )
+        told = sentences(self.stored.trials(), front, self.objectives, self._references, repeats)
         event = StudyEnded(why, (_ENDINGS[why], *told), front, shelf.hypervolume)
         for listener in self.listeners:
             listener(event)
@@ -254,7 +257,11 @@ def manifest_of(
         space_text=space.text,
         space_digest=space.digest,
         data_digest=data.digest,
-        data={**data.description, "request": written_data(space.data)},
+        data={
+            **data.description,
+            "request": written_data(space.data),
+            "constant": constant_answer(data),
+        },
         objectives=objectives,
         plugins=plugin_versions(registry),
         environment={
@@ -266,6 +273,12 @@ def manifest_of(
         seed=space.search.seed,
         created=time.time(),
     )
+
+
+def references_of(manifest: Manifest, registry: Registry) -> References:
+    """What the models of a stored study are compared with."""
+    known = manifest.data
+    return References.of(registry, known.get("task", "retrieval"), known.get("constant"))
 
 
 def check_seed(stored: StoredStudy, seed: int | None) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -14,13 +14,13 @@ from automl_rec.errors import NotStoredError, SpaceError, StorageError, StudyFai
 from automl_rec.objectives import resolve
 from automl_rec.objectives.objective import Objective
 from automl_rec.registry import Registry
-from automl_rec.search.baselines import references
 from automl_rec.search.events import Listener
 from automl_rec.search.lessons import watched
 from automl_rec.search.local import LocalEngine, default_workers
 from automl_rec.search.pick import parse_pick
 from automl_rec.search.pricing import Pricing
-from automl_rec.search.session import Session, check_seed, manifest_of
+from automl_rec.search.references import References
+from automl_rec.search.session import Session, check_seed, manifest_of, references_of
 from automl_rec.search.summary import above_references, commonest_reason, sentences
 from automl_rec.search.wording import counted
 from automl_rec.space.checker import read_space
@@ -101,14 +101,15 @@ class Study:
     def knee(self) -> TrialRecord | None:
         """The trial of the front where giving up on one objective gains most on the others.
 
-        Only those count whose quality is above that of popularity by more than noise, if any is.
+        Only those count whose quality is above that of popularity, or of a constant answer, by
+        more than noise, if any is.
         """
         front = self.front()
         if not front:
             return None
         if not self.feasible():
             return front[0]
-        known = references(Registry.discover())
+        known = references_of(self.manifest, Registry.discover())
         front = above_references(self.trials, front, watched(self.objectives), known) or front
         return front[pareto.knee(pareto.scaled(front, self.objectives))]
 
@@ -142,7 +143,7 @@ class Study:
 
     def sentences(self) -> tuple[str, ...]:
         """What came of it: counts, failures, and what the numbers do not show."""
-        known = references(Registry.discover())
+        known = references_of(self.manifest, Registry.discover())
         return sentences(self.trials, self.front(), self.objectives, known)
 
     def picked(self, pick: str) -> TrialRecord:
@@ -290,7 +291,7 @@ def run(
         )
         session.run()
     study = Study.open(folder, storage=url, out=out)
-    _require_success(study, references(registry))
+    _require_success(study, references_of(study.manifest, registry))
     return study
 
 
@@ -374,7 +375,7 @@ def _price(data: Prepared, registry: Registry) -> "Callable[[Configuration], Pri
     return lambda configuration: price(configuration, data.catalog, registry)
 
 
-def _require_success(study: Study, references: Collection[str]) -> None:
+def _require_success(study: Study, references: References) -> None:
     """Raises where nothing ran, or nothing but the reference models (popularity) did not fail.
 
     Raises:
@@ -390,7 +391,7 @@ def _require_success(study: Study, references: Collection[str]) -> None:
             f"{nearest.reason} Widen the bounds or the space."
         )
     models = [(trial, next(iter(trial.configuration["model"]))) for trial in study.trials]
-    ran = [trial for trial, model in models if trial.worker and model not in references]
+    ran = [trial for trial, model in models if trial.worker and model not in references.models]
     if ran and all(trial.state == "failed" for trial in ran):
         raise StudyFailedError(
             f"Every one of {len(ran)} trials failed, most of them with: "

@@ -10,6 +10,7 @@ from optuna.samplers import BaseSampler, NSGAIISampler
 from optuna.trial import Trial, TrialState, create_trial
 
 from automl_rec.errors import Infeasible
+from automl_rec.objectives import is_quality
 from automl_rec.objectives.objective import Direction, Objective
 from automl_rec.search.suggest import Place, place, suggest
 from automl_rec.space.configuration import Configuration
@@ -46,7 +47,8 @@ class Suggestion:
 class Suggestions:
     """Asks a sampler and tells it; those asked and not yet told count as poor meanwhile.
 
-    Costs are told as logarithms, so that the sampler's trade-offs are those of the hypervolume.
+    Costs are told as logarithms, and a logloss as the probability it stands for, so that the
+    sampler's trade-offs are those of the hypervolume.
     """
 
     def __init__(
@@ -126,7 +128,9 @@ def _state(values: list[float] | None) -> TrialState:
 
 
 def _axis(objective: Objective, value: float) -> float:
-    return math.log(max(value, 1e-12)) if objective.direction == "minimize" else value
+    if objective.direction == "maximize":
+        return value
+    return -math.exp(-value) if is_quality(objective.name) else math.log(max(value, 1e-12))
 
 
 def study_in_memory(directions: list[Direction], sampler: BaseSampler) -> optuna.Study:

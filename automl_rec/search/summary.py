@@ -2,12 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 
+from automl_rec.objectives import task_of
 from automl_rec.objectives.amount import amount
 from automl_rec.objectives.objective import Measurement, Objective
 from automl_rec.search.lessons import TIME_OVER, by_quality, watched
+from automl_rec.search.references import References
 from automl_rec.search.title import title_of
 from automl_rec.search.wording import counted
 from automl_rec.space.configuration import Configuration
@@ -21,7 +23,7 @@ def sentences(
     trials: Sequence[TrialRecord],
     front: Sequence[TrialRecord],
     objectives: Sequence[Objective],
-    references: Collection[str],
+    references: References,
     repeats: int = 0,
 ) -> tuple[str, ...]:
     """Counts with the time spent, failures, and what the numbers do not show.
@@ -30,7 +32,7 @@ def sentences(
         trials: all recorded.
         front: those on the front.
         objectives: of the study.
-        references: models that every study is compared with.
+        references: what the study is compared with.
         repeats: suggestions skipped because they had been run.
     """
     quality = watched(objectives)
@@ -45,14 +47,12 @@ def above_references(
     trials: Sequence[TrialRecord],
     front: Sequence[TrialRecord],
     quality: Objective,
-    references: Collection[str],
+    references: References,
 ) -> tuple[TrialRecord, ...]:
     """The trials of a front whose quality is above every reference's by more than noise."""
-    known = [
-        t.measurements[quality.name]
-        for t in trials
-        if t.state == "complete" and _model(t) in references
-    ]
+    known = [t.measurements[quality.name] for t in _complete(trials, references.models)]
+    if quality.name in references.constant:
+        known.append(Measurement(references.constant[quality.name], 0.0))
     return tuple(
         trial
         for trial in front
@@ -72,7 +72,7 @@ def commonest_reason(trials: Sequence[TrialRecord]) -> str | None:
 
 
 def indistinct(one: Measurement, other: Measurement) -> bool:
-    """Whether two qualities differ by less than `NOISE` standard errors (users unpaired)."""
+    """Whether two qualities differ by less than `NOISE` standard errors (not paired)."""
     if one.standard_error is None or other.standard_error is None:
         return False
     error = math.hypot(one.standard_error, other.standard_error)
@@ -121,51 +121,85 @@ def _compared(
     trials: Sequence[TrialRecord],
     front: Sequence[TrialRecord],
     quality: Objective,
-    references: Collection[str],
-) -> list[str]:
-    """How the front's best stands to the reference (popularity)."""
-    known = [t for t in trials if t.state == "complete" and _model(t) in references]
-    others = [t for t in front if _model(t) not in references]
-    if not known:
-        return []
-    reference = by_quality(known, quality)[0]
-    name, base = _model(reference), reference.measurements[quality.name]
-    best = next(iter(by_quality(others, quality)), None)
+    references: References,
+) -> Iterator[str]:
+    """How the front's best stands to popularity, or to a constant answer and the simplest model."""
+    bases = _bests(_complete(trials, references.models), quality)
+    if quality.name in references.constant:
+        bases = [("a constant answer", Measurement(references.constant[quality.name], 0.0))]
+    best = next(iter(by_quality(_others(front, references.models), quality)), None)
+    if not bases:
+        return
+    name, base = bases[0]
     top = base if best is None else best.measurements[quality.name]
     if best is None or quality.upward(top.value) <= quality.upward(base.value):
-        return [f"Nothing found beats {name} ({quality.name} {base.value:.4f})."]
+        yield f"Nothing found beats {name} ({quality.name} {base.value:.4f})."
+        return
     if indistinct(top, base):
-        return [
-            (
-                f"The best {quality.name}, {_with_error(top)}, is within the noise of {name}'s "
-                f"{_with_error(base)}."
-            )
-        ]
-    return [
-        (
+        yield (
+            f"The best {quality.name}, {_with_error(top)}, is within the noise of {name}'s "
+            f"{_with_error(base)}."
+        )
+    else:
+        yield (
             f"The best {quality.name} is {_with_error(top)} ({_title(best)}); {name} has "
             f"{_with_error(base)}."
         )
-    ]
+    yield from _against_simplest(trials, quality, references.simplest)
+
+
+def _against_simplest(
+    trials: Sequence[TrialRecord], quality: Objective, simplest: Collection[str]
+) -> Iterator[str]:
+    """How the best of all other models stands to the simplest, where both were measured."""
+    simple = _bests(_complete(trials, simplest), quality)
+    others = _bests(_others(trials, simplest), quality)
+    if not simple or not others:
+        return
+    (name, base), (other, top) = simple[0], others[0]
+    if quality.upward(top.value) <= quality.upward(base.value):
+        yield f"No other model beats {name} ({quality.name} {_with_error(base)})."
+    elif indistinct(top, base):
+        yield (
+            f"What {other} gains over {name} ({quality.name} {_with_error(base)}) is within the "
+            f"noise."
+        )
+    else:
+        yield f"{name} has {_with_error(base)}."
+
+
+def _complete(trials: Sequence[TrialRecord], models: Collection[str]) -> list[TrialRecord]:
+    return [trial for trial in trials if trial.state == "complete" and _model(trial) in models]
+
+
+def _others(trials: Sequence[TrialRecord], models: Collection[str]) -> list[TrialRecord]:
+    return [trial for trial in trials if trial.state == "complete" and _model(trial) not in models]
+
+
+def _bests(trials: Sequence[TrialRecord], quality: Objective) -> list[tuple[str, Measurement]]:
+    """Model and quality of trials, best first."""
+    ranked = by_quality(trials, quality)
+    return [(_model(trial), trial.measurements[quality.name]) for trial in ranked]
 
 
 def _neighbours(front: Sequence[TrialRecord], quality: Objective) -> list[str]:
     ranked = [trial.measurements[quality.name] for trial in by_quality(front, quality)]
     close = sum(indistinct(a, b) for a, b in pairwise(ranked))
+    judged = "rows" if task_of(quality.name) == "ranking" else "users"
     if not close:
         return []
     return [
         (
             f"{close} of {len(ranked) - 1} neighbours on the front differ in {quality.name} by "
-            f"less than {NOISE:g} standard errors (users unpaired): the order among them may be "
-            f"chance."
+            f"less than {NOISE:g} standard errors ({judged} unpaired): "
+            f"the order among them may be chance."
         )
     ]
 
 
 def _with_error(found: Measurement) -> str:
     error = found.standard_error
-    return f"{found.value:.4f}" + ("" if error is None else f" ± {error:.4f}")
+    return f"{found.value:.4f}" + (f" ± {error:.4f}" if error else "")
 
 
 def _model(trial: TrialRecord) -> str:

@@ -15,14 +15,13 @@ from automl_rec.space.fields import section
 from automl_rec.space.reader import Node, load, parse
 from automl_rec.space.sections import read_budget, read_objectives, read_search
 from automl_rec.space.space import Budget, SearchSettings, Space
+from automl_rec.space.tasks import solves
 
 SECTIONS = ("data", "objectives", "budget", "search", *ORDER)
 _REQUIRED = {
     "data": "data: {source: movielens-small}",
     "objectives": "objectives: {ndcg@10: maximize, bytes: minimize}",
 }
-_SOLVED = {"retrieval": {"retrieval", "sequence"}, "ranking": {"ranking"}}
-"""Task of the data -> the tasks of models that can be measured on them."""
 _MEASURED = {"retrieval": "make lists", "ranking": "judge single events"}
 
 
@@ -83,9 +82,9 @@ def _entries(nodes: Mapping[str, Node], path: str, registry: Registry) -> dict[K
 def _check_task(models: Sequence[Entry], task: Task, registry: Registry) -> None:
     """Refuse models that the data's task has no measure for."""
     for model in models:
-        if not _SOLVED[task] & set(model.component.tasks):
+        if not solves(model.component, task):
             installed = registry.components("model").items()
-            able = [name for name, found in installed if _SOLVED[task] & set(found.tasks)]
+            able = [name for name, component in installed if solves(component, task)]
             other = next(name for name in get_args(Task) if name != task)
             raise SpaceError(
                 f"{model.where}: data.task {task} needs models that {_MEASURED[task]}, but "

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from automl_rec.registry import Registry
-from automl_rec.search.baselines import baselines, published, references
+from automl_rec.search.baselines import baselines, published
+from automl_rec.search.references import References
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.space.space import Space
 
@@ -29,7 +30,7 @@ def test_a_baseline_without_hyperparameters_runs_in_every_study(
     space_of: SpaceOf, made_up: Registry
 ) -> None:
     assert baselines(space_of("model: tower"), made_up, anything) == [PLAIN]
-    assert references(made_up) == {"plain"}
+    assert References.of(made_up, "retrieval") == References(frozenset({"plain"}))
 
 
 def test_it_is_not_run_twice_where_the_space_lists_it(space_of: SpaceOf, made_up: Registry) -> None:

@@ -20,6 +20,7 @@ from automl_rec.search.events import (
 )
 from automl_rec.search.lessons import TIME_OVER
 from automl_rec.search.live import LiveView
+from automl_rec.search.references import References
 from automl_rec.search.session import count_run, seconds_spent
 from automl_rec.search.summary import commonest_reason, indistinct, sentences
 from automl_rec.storage.records import TrialRecord
@@ -27,6 +28,7 @@ from automl_rec.storage.records import TrialRecord
 NDCG = Objective("ndcg@10", "maximize", "")
 BYTES = Objective("bytes", "minimize", "B", bound=5000.0, priced=True)
 OBJECTIVES = (NDCG, BYTES)
+POPULARITY = References(frozenset({"popularity"}))
 
 
 def trial(number: int, quality: float = 0.1, size: float = 2000.0, **fields: Any) -> TrialRecord:
@@ -143,7 +145,7 @@ def test_pipes_are_spared_rich() -> None:
 
 
 def told(*trials: TrialRecord, front: tuple[TrialRecord, ...]) -> str:
-    return "\n".join(sentences(trials, front, OBJECTIVES, {"popularity"}))
+    return "\n".join(sentences(trials, front, OBJECTIVES, POPULARITY))
 
 
 def test_counts_and_times_are_told() -> None:
@@ -157,7 +159,7 @@ def test_counts_and_times_are_told() -> None:
         trial(6, state="failed", reason="ValueError: b"),
         trial(7, state="failed", reason="ValueError: b"),
     )
-    text = "\n".join(sentences(trials, (trial(1),), OBJECTIVES, {"popularity"}, repeats=4))
+    text = "\n".join(sentences(trials, (trial(1),), OBJECTIVES, POPULARITY, repeats=4))
     assert text.startswith(
         "8 trials: 2 complete (10 s), 1 stopped early (5 s), 1 cut off by the end of the time "
         "(5 s), 1 refused before training, 3 failed (15 s), 4 suggestions skipped as repeats."
@@ -168,7 +170,7 @@ def test_counts_and_times_are_told() -> None:
 
 
 def test_one_is_counted_without_a_plural() -> None:
-    text = "\n".join(sentences((POPULAR,), (POPULAR,), OBJECTIVES, {"popularity"}, repeats=1))
+    text = "\n".join(sentences((POPULAR,), (POPULAR,), OBJECTIVES, POPULARITY, repeats=1))
     assert text.startswith("1 trial: 1 complete (5 s), 1 suggestion skipped as repeats.")
 
 

@@ -2,6 +2,7 @@
 
 from automl_rec.objectives import named
 from automl_rec.objectives.objective import Measurement, Objective
+from automl_rec.search.references import References
 from automl_rec.search.summary import above_references
 from automl_rec.storage.records import TrialRecord
 
@@ -28,7 +29,7 @@ def quality() -> Objective:
 
 
 def above(*trials: TrialRecord) -> list[int]:
-    found = above_references(trials, trials, quality(), {"popularity"})
+    found = above_references(trials, trials, quality(), References(frozenset({"popularity"})))
     return [trial.number for trial in found]
 
 

@@ -4,6 +4,7 @@ from automl_rec.objectives import named
 from automl_rec.objectives.objective import Measurement, Objective
 from automl_rec.search.early_stopping import SafeStopping, Standing
 from automl_rec.search.lessons import by_quality, standing_of, upward, watched
+from automl_rec.search.references import References
 from automl_rec.search.summary import above_references, sentences
 from automl_rec.storage.records import CurvePoint, TrialRecord
 
@@ -15,6 +16,7 @@ def objective(name: str) -> Objective:
 
 
 LOGLOSS, AUC, BYTES = objective("logloss"), objective("auc"), objective("bytes")
+CONSTANT = References(frozenset({"constant"}))
 
 
 def trial(number: int, loss: float, model: str = "lr", error: float = 0.001) -> TrialRecord:
@@ -68,14 +70,14 @@ def test_a_training_whose_logloss_cannot_fall_enough_is_stopped_and_no_other() -
 
 def test_above_a_reference_means_below_its_logloss() -> None:
     trials = [trial(0, 0.5, "constant"), trial(1, 0.4), trial(2, 0.6), trial(3, 0.4999)]
-    found = above_references(trials, trials, LOGLOSS, {"constant"})
+    found = above_references(trials, trials, LOGLOSS, CONSTANT)
     assert [one.number for one in found] == [1]
 
 
 def test_the_best_logloss_is_named_and_what_beats_nothing_is_said() -> None:
     reference = trial(0, 0.5, "constant")
     good, poor = trial(1, 0.4, "lr"), trial(2, 0.6, "fm")
-    told = sentences([reference, good, poor], [poor, good], [LOGLOSS], {"constant"})
+    told = sentences([reference, good, poor], [poor, good], [LOGLOSS], CONSTANT)
     assert any("The best logloss is 0.4000 ± 0.0010 (lr" in line for line in told)
-    told = sentences([reference, poor], [poor], [LOGLOSS], {"constant"})
+    told = sentences([reference, poor], [poor], [LOGLOSS], CONSTANT)
     assert "Nothing found beats constant (logloss 0.5000)." in told
