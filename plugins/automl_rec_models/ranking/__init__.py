@@ -19,6 +19,7 @@ LR = Component(
     training=TRAINING,
     tasks=("ranking",),
     compressible=frozenset({"embedding", "sparsity"}),
+    baseline=True,
 )
 
 FM = Component(
