@@ -25,6 +25,7 @@ BPR_MF = Component(
 )
 
 SAMPLED = {"loss": ("ccl", "bce", "gbce", "sampled-softmax", "warp")}
+FOR_A_BATCH = {"sampler": ("shared-uniform",)}
 FOR_EACH_POSITIVE = {"sampler": ("uniform", "uniform-rejecting", "popularity")}
 
 MF = Component(
@@ -83,11 +84,11 @@ SIMPLEX = Component(
     summary="A user's own vector mixed with what he has met, trained by cosines.",
     source=(
         "Mao et al., CIKM 2021, cosine contrastive loss, and its public code. Ours lets a batch "
-        "share its negatives (shared: false is published), leaves padding out of the softmax and "
+        "share its negatives (sampler uniform is published), leaves padding out of the softmax and "
         "the positive out of the history it is learned from, penalises the rows of a batch, and "
-        "has no biases of users. Defaults of the public code on Gowalla, but for learning rate and "
-        "batch; on MovieLens 1M it has width 128, 1500 negatives of weight 10, history mean, "
-        "dropout 0.4 and regularization 1e-5."
+        "has no biases of users. Defaults of the public code on Gowalla, whose batch is 256; on "
+        "MovieLens 1M it has width 128, history mean, 1500 negatives of weight 10, dropout 0.4, "
+        "regularization 1e-5 and learning rate 1e-3."
     ),
     implementation=f"{HOME}.simplex:SimpleX",
     hyperparameters={
@@ -96,8 +97,10 @@ SIMPLEX = Component(
         "own_share": Float(0.05, 0.95, 0.8),
         "length": Choice((50, 100, 200, 500), 500),
         "target_in_history": Choice((False, True), default=False, search=False),
-        "negatives": Integer(50, 2000, 2000, log=True),
-        "shared": Choice((True, False), default=True, search=False),
+        "sampler": Choice(("shared-uniform", "uniform", "uniform-rejecting"), "shared-uniform"),
+        "shared_negatives": Integer(50, 2000, 2000, log=True, only_if=FOR_A_BATCH),
+        "negatives": Integer(1, 2000, 64, log=True, only_if=FOR_EACH_POSITIVE),
+        "draw": Choice(("edge", "user"), "edge"),
         "negative_weight": Float(1.0, 1000.0, 250.0, log=True),
         "margin": Float(0.0, 0.95, 0.9),
         "dropout": Float(0.0, 0.5, 0.1),

@@ -1,5 +1,7 @@
 """LightGCN: rows of users and items, smoothed over the graph of who met what."""
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -50,11 +52,12 @@ class LightGcn(GradientModel):
         layers: int,
         combine: str,
         regularization: float,
+        draw: Literal["edge", "user"] = "edge",
     ) -> None:
         super().__init__()
         self.user = source.table("user", width, std=START)
         self.item = source.table("item", width, std=START, lookups=0.0, scored=True)
-        self.sampling = Sampling()
+        self.sampling = Sampling(draw=draw)
         self._catalog, self._regularization = catalog, regularization
         share = 1 / (layers + 1)
         self._weights = (share,) * (layers + 1) if combine == "mean" else (*(0.0,) * layers, 1.0)

@@ -1,0 +1,169 @@
+"""UltraGCN: matrix factorisation whose loss holds what a graph convolution would converge to."""
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from automl_rec.plugin import (
+    Batch,
+    Catalog,
+    GradientModel,
+    Layers,
+    Pairs,
+    Requests,
+)
+from automl_rec_models.collaborative.item_graph import Neighbours, strongest_neighbours
+from automl_rec_models.collaborative.reading import Reading, products, read
+from automl_rec_models.inner_products import inner_products
+from automl_rec_models.sampling import Draw, Sampler, pair_sampling
+
+
+class UltraGcn(GradientModel):
+    """s(u, i) = p_u . q_i, trained with weights by degree and with the neighbours of items.
+
+    With beta_ui = sqrt((d_u + 1) / (d_i + 1)) / d_u, the loss sums over the positives of a batch:
+    (w1 + w2 beta_ui) softplus(-s_ui), plus ``negative_weight`` times the mean over negatives j of
+    (w3 + w4 beta_uj) softplus(s_uj), plus ``neighbour_weight`` times the sum over the neighbours j
+    of i of omega_ij softplus(-s_uj), plus the penalty. A user without items weighs nothing.
+
+    Source: Mao et al., CIKM 2021, equations 9 to 15.
+    Ours lets a batch share its negatives and by default penalises the rows of a batch alone.
+
+    Args:
+        catalog: sizes.
+        layers: where both tables come from.
+        width: columns D of both tables.
+        negative_weight: of the mean over negatives.
+        base_positive: w1.
+        degree_positive: w2.
+        base_negative: w3.
+        degree_negative: w4.
+        regularization: half of it times the squared lengths is the penalty.
+        decay: ``"batch"`` penalises each positive's user, item and a mean negative, ``"all"`` the
+            whole tables in every step, as published.
+        neighbours: K of every item; 0 for none.
+        neighbour_weight: of the sum over neighbours.
+        own_neighbour: whether an item may be its own neighbour.
+        sampler: how negatives are drawn.
+        negatives: drawn for each positive, for samplers but ``"shared-uniform"``.
+        shared_negatives: drawn for each batch, for the sampler ``"shared-uniform"``.
+        draw: how positives are drawn.
+        start: standard deviation of the rows at the start.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        layers: Layers,
+        *,
+        width: int,
+        negative_weight: float,
+        base_positive: float,
+        degree_positive: float,
+        base_negative: float,
+        degree_negative: float,
+        regularization: float,
+        decay: Literal["batch", "all"],
+        neighbours: int,
+        neighbour_weight: float = 0.0,
+        own_neighbour: bool = True,
+        sampler: Sampler = "shared-uniform",
+        negatives: int = 0,
+        shared_negatives: int = 0,
+        draw: Draw = "edge",
+        start: float = 1e-4,
+    ) -> None:
+        super().__init__()
+        self.user = layers.table("user", width, std=start)
+        self.item = layers.table("item", width, std=start, lookups=0.0, scored=True)
+        self.sampling = pair_sampling(negatives + shared_negatives, sampler, draw=draw)
+        self.negative_weight, self.neighbour_weight = negative_weight, neighbour_weight
+        self.positive_weights = base_positive, degree_positive
+        self.negative_weights = base_negative, degree_negative
+        self.regularization, self.decay = regularization, decay
+        self.neighbours, self.own_neighbour = neighbours, own_neighbour
+
+    def begin(self, catalog: Catalog, generator: torch.Generator) -> None:
+        """See `TrainedModel.begin`."""
+        users, items = catalog.user_counts, catalog.item_counts
+        of_users = np.divide(np.sqrt(users + 1), users, out=np.zeros(len(users)), where=users > 0)
+        self._user_factors = torch.from_numpy(of_users.astype(np.float32))
+        self._item_factors = torch.from_numpy((1 / np.sqrt(items + 1)).astype(np.float32))
+        self._graph: Neighbours | None = None
+        if self.neighbours > 0:
+            self._graph = strongest_neighbours(
+                catalog.matrix, self.neighbours, itself=self.own_neighbour
+            )
+
+    def loss(self, batch: Batch) -> Tensor:
+        """See `TrainedModel.loss`; summed over the positives."""
+        assert isinstance(batch, Pairs)
+        near, weights = self._attracting(batch)  # (B, 1 + K)
+        users = self.user.lookup(batch.users)
+        reading = read(self.item, near, batch.negatives)
+        attracted = inner_products(users, reading.of(near))
+        repelled = products(users, reading, batch.negatives)
+        share = self.negative_weight / repelled.shape[1]
+        positive = weighted_softplus(-attracted, weights)
+        negative = weighted_softplus(repelled, share * self._repelling(batch))
+        return positive + negative + self._penalty(batch, users, reading)
+
+    def scores(self, requests: Requests) -> Tensor:
+        """See `RetrievalModel.scores`."""
+        return self.item.score(self.user.lookup(requests.users))
+
+    def _attracting(self, batch: Pairs) -> tuple[Tensor, Tensor]:
+        """The positive and its neighbours with the weights of their terms: (B, 1 + K) both."""
+        base, degree = self.positive_weights
+        betas = self._user_factors[batch.users] * self._item_factors[batch.items]
+        items, weights = batch.items[:, None], base + degree * betas[:, None]
+        if self._graph is None:
+            return items, weights
+        near = self._graph.items[batch.items], self._graph.weights[batch.items]
+        return (
+            torch.cat([items, near[0]], 1),
+            torch.cat([weights, self.neighbour_weight * near[1]], 1),
+        )
+
+    def _repelling(self, batch: Pairs) -> Tensor:
+        """The weights of the negatives: (B, N)."""
+        base, degree = self.negative_weights
+        of_users = degree * self._user_factors[batch.users]
+        return (of_users[:, None] * self._item_factors[batch.negatives]).add_(base)
+
+    def _penalty(self, batch: Pairs, users: Tensor, reading: Reading) -> Tensor:
+        if self.decay == "all":
+            squares = self.user.rows().square().sum() + self.item.rows().square().sum()
+        else:
+            of_items = reading.mean_square(batch.items) + reading.mean_square(batch.negatives)
+            squares = users.square().sum() + len(users) * of_items
+        return self.regularization / 2 * squares
+
+
+def weighted_softplus(values: Tensor, weights: Tensor) -> Tensor:
+    """Sum of ``weights * softplus(values)``, differentiable by the values (B, N).
+
+    What ``weights`` (B, N) hold is lost.
+    """
+    result: Tensor = _WeightedSoftplus.apply(values, weights)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _WeightedSoftplus(torch.autograd.Function):
+    """Half the passes over memory that autograd would take."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, weights: Tensor) -> Tensor:
+        total = F.softplus(values).reshape(-1).dot(weights.reshape(-1))
+        ctx.save_for_backward(weights.mul_(torch.sigmoid(values)))
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+        (slopes,) = ctx.saved_tensors
+        return slopes.mul_(slope), None
