@@ -12,12 +12,13 @@ from automl_rec.builder import Built, Price, Served, build, finalize, price, res
 from automl_rec.data import Prepared
 from automl_rec.data.prepared import HeldOut
 from automl_rec.errors import DataError, DivergenceError
-from automl_rec.objectives import coldness, cutoff
-from automl_rec.objectives.latency import measure as measure_latency
+from automl_rec.objectives import coldness, cutoff, is_quality, rows
+from automl_rec.objectives.latency import Latency, measure_rows
+from automl_rec.objectives.latency import measure as measure_lists
 from automl_rec.objectives.objective import Measurement, Objective
-from automl_rec.objectives.ranking import Lists, Scorer, judged_by, lists
+from automl_rec.objectives.ranking import Lists, judged_by, lists
 from automl_rec.objectives.ranking import measure as measure_quality
-from automl_rec.plugin import ClosedFormModel, GradientModel
+from automl_rec.plugin import ClosedFormModel, Model, RankingModel, RetrievalModel, TrainedModel
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Configuration
 from automl_rec.training.resumption import TrainingFile
@@ -73,7 +74,7 @@ def evaluate(
 
     Args:
         configuration: what to build.
-        data: prepared interactions; their test part is not touched.
+        data: prepared interactions or rows; their test part is not touched.
         objectives: what to measure.
         registry: the installed components.
         seed: of every random draw.
@@ -110,16 +111,15 @@ def measure(
 
     Args:
         served: the finished model.
-        data: prepared interactions.
+        data: prepared interactions or rows.
         part: ``"validation"``, or ``"test"`` (for export alone).
         objectives: what to measure.
     """
-    known = data.known(part)
-    qualities = [objective.name for objective in objectives if cutoff(objective.name)]
+    qualities = [objective.name for objective in objectives if is_quality(objective.name)]
     measured = _qualities(served, data, part, qualities)
     for objective in objectives:
         if objective.name == "latency_ms":
-            latency = measure_latency(served, known)
+            latency = _latency(served, data, part)
             measured["latency_ms"] = Measurement(latency.median_ms, latency.standard_error_ms)
         elif objective.name in _COSTS:
             measured[objective.name] = Measurement(_COSTS[objective.name](served))
@@ -130,8 +130,12 @@ def require_measurable(data: Prepared, objectives: Sequence[Objective]) -> None:
     """Refuses objectives that these data cannot be measured by.
 
     Raises:
-        DataError: a quality of cold items has no cold item to judge by.
+        DataError: a quality of cold items has no cold item to judge by, or one of rows lacks a
+            label, or users.
     """
+    if data.task == "ranking":
+        _require_labels(data, objectives)
+        return
     for objective in objectives:
         cold = coldness(objective.name)
         if cold is None:
@@ -154,9 +158,9 @@ def shipped(
     return restore(configuration, data.catalog, registry, layouts, tensors)
 
 
-def quality_of(objectives: Sequence[Objective]) -> str:
+def quality_of(objectives: Sequence[Objective]) -> Objective:
     """The quality that training watches: the first among the objectives."""
-    return next(objective.name for objective in objectives if cutoff(objective.name))
+    return next(objective for objective in objectives if is_quality(objective.name))
 
 
 def known_costs(found: Price) -> dict[str, float]:
@@ -190,11 +194,11 @@ def _fit(
         built.model.fit(data.catalog, torch.Generator().manual_seed(seed))
         return None
     model = built.model
-    assert isinstance(model, GradientModel)
+    assert isinstance(model, TrainedModel), "a model is trained or solved"
     quality = quality_of(objectives)
 
     def validate() -> tuple[float, float]:
-        found = _qualities(model, data, "validation", [quality])[quality]
+        found = _qualities(model, data, "validation", [quality.name])[quality.name]
         return found.value, found.standard_error or 0.0
 
     return train(
@@ -208,6 +212,7 @@ def _fit(
         report=report,
         seconds=seconds,
         file=file,
+        direction=quality.direction,
     )
 
 
@@ -222,7 +227,7 @@ def _unfinished(
 ) -> Outcome:
     """What is known of a training that the search stopped: its quality so far and its price."""
     last = training.curve[-1]
-    measured = {quality_of(objectives): Measurement(last.quality, last.standard_error)}
+    measured = {quality_of(objectives).name: Measurement(last.quality, last.standard_error)}
     costs = known_costs(price(built.configuration, data.catalog, registry))
     names = [objective.name for objective in objectives if objective.name in costs]
     measured |= {name: Measurement(costs[name]) for name in names}
@@ -230,12 +235,40 @@ def _unfinished(
     return Outcome(measured, training.curve, wall, processor, training.stopped)
 
 
+def _require_labels(data: Prepared, objectives: Sequence[Objective]) -> None:
+    parts: tuple[HeldOut, ...] = ("validation", "test")
+    for part in parts:
+        unjudged = rows.unjudged(data.rows(part))
+        for name in (o.name for o in objectives if is_quality(o.name)):
+            try:
+                rows.measure(unjudged, name)
+            except DataError as error:
+                raise DataError(f"In {part}, {error}") from error
+
+
+def _latency(served: Served, data: Prepared, part: HeldOut) -> Latency:
+    if data.task == "ranking":
+        return measure_rows(served, data.rows(part))
+    return measure_lists(served, data.known(part))
+
+
 def _qualities(
-    scorer: Scorer, data: Prepared, part: HeldOut, names: Sequence[str]
+    model: Model | Served, data: Prepared, part: HeldOut, names: Sequence[str]
+) -> dict[str, Measurement]:
+    if not names:
+        return {}
+    if data.task == "retrieval":
+        assert isinstance(model, RetrievalModel | Served), "the space was checked"
+        return _of_lists(model, data, part, names)
+    assert isinstance(model, RankingModel | Served), "the space was checked"
+    judged = rows.judge(model, data.rows(part))
+    return {name: rows.measure(judged, name) for name in names}
+
+
+def _of_lists(
+    scorer: RetrievalModel | Served, data: Prepared, part: HeldOut, names: Sequence[str]
 ) -> dict[str, Measurement]:
     cutoffs = [found[1] for name in names if (found := cutoff(name))]
-    if not cutoffs:
-        return {}
     heldout = data.validation if part == "validation" else data.test
     judged = lists(scorer, data.known(part), heldout, data.catalog.num_items, max(cutoffs))
 

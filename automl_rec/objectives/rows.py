@@ -58,6 +58,11 @@ def judge(model: Judge, table: RowTable) -> Judged:
     return Judged(logits, np.asarray(table.labels) > 0, table.groups)
 
 
+def unjudged(table: RowTable) -> Judged:
+    """The rows of a table, all judged alike."""
+    return Judged(np.zeros(len(table)), np.asarray(table.labels) > 0, table.groups)
+
+
 def measure(judged: Judged, name: str) -> Measurement:
     """The value of ``"auc"``, ``"gauc"`` or ``"logloss"`` with its standard error.
 
