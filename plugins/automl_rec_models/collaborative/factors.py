@@ -78,6 +78,8 @@ IALS = Component(
     },
 )
 
+FOR_EACH_UNIFORM = {"sampler": ("uniform", "uniform-rejecting")}
+
 SIMPLEX = Component(
     kind="model",
     name="simplex",
@@ -99,7 +101,7 @@ SIMPLEX = Component(
         "target_in_history": Choice((False, True), default=False, search=False),
         "sampler": Choice(("shared-uniform", "uniform", "uniform-rejecting"), "shared-uniform"),
         "shared_negatives": Integer(50, 2000, 2000, log=True, only_if=FOR_A_BATCH),
-        "negatives": Integer(1, 2000, 64, log=True, only_if=FOR_EACH_POSITIVE),
+        "negatives": Integer(1, 2000, 64, log=True, only_if=FOR_EACH_UNIFORM),
         "draw": Choice(("edge", "user"), "edge"),
         "negative_weight": Float(1.0, 1000.0, 250.0, log=True),
         "margin": Float(0.0, 0.95, 0.9),
