@@ -13,7 +13,15 @@ from table import write_table
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-PARTS = {"startup": 1, "overhead": 1, "search": 1, "models": 1, "memory": 1, "data": None}
+PARTS = {
+    "startup": 1,
+    "overhead": 1,
+    "search": 1,
+    "models": 1,
+    "memory": 1,
+    "data": None,
+    "catalogue": 1,
+}
 """Part -> threads; None for as many as there are processors."""
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
