@@ -7,7 +7,7 @@ import time
 import torch
 from fresh import peak_bytes
 
-from automl_rec.builder import build
+from automl_rec.builder import Built, build
 from automl_rec.data import Prepared
 from automl_rec.plugin import ClosedFormModel
 from automl_rec.registry import Registry
@@ -45,11 +45,11 @@ def main(prepared: str, model: str, values: str, profile: str) -> None:
         built.model.fit(data.catalog, torch.Generator().manual_seed(0))
         seconds = [time.perf_counter() - started]
     else:
-        seconds = epochs(built, data, profile == "profile")
+        seconds = epochs(built, data, profiled=profile == "profile")
     print(json.dumps({"epoch": seconds[-1], "peak": peak_bytes()}))
 
 
-def epochs(built, data: Prepared, profiled: bool) -> list[float]:
+def epochs(built: Built, data: Prepared, *, profiled: bool) -> list[float]:
     """Wall seconds of each epoch."""
     reports = []
 

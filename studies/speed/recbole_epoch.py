@@ -1,7 +1,8 @@
 """An epoch of a RecBole model: recbole_epoch.py FOLDER SET MODEL SECONDS SETTINGS.
 
-Run by an interpreter with RecBole 1.2.1; tells seconds and peak memory. An epoch that would take longer than SECONDS is left after
-that many, and counted up from the batches done. A model that is solved is so when it is built.
+Run by an interpreter with RecBole 1.2.1; tells seconds and peak memory. An epoch that would take
+longer than SECONDS is left after that many, and counted up from the batches done. A model that is
+solved is so when it is built.
 """
 
 import json
