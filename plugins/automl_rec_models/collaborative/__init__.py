@@ -2,6 +2,18 @@
 
 from automl_rec_models.collaborative.factors import BPR_MF, IALS, MF, SIMPLEX
 from automl_rec_models.collaborative.graphs import FASTRP, LIGHTGCN, ULTRAGCN
-from automl_rec_models.collaborative.neighbours import EASE, ITEM_KNN, POPULARITY
+from automl_rec_models.collaborative.neighbours import EASE, ITEM_KNN, POPULARITY, RP3BETA
 
-COMPONENTS = (BPR_MF, EASE, FASTRP, IALS, ITEM_KNN, LIGHTGCN, MF, POPULARITY, SIMPLEX, ULTRAGCN)
+COMPONENTS = (
+    BPR_MF,
+    EASE,
+    FASTRP,
+    IALS,
+    ITEM_KNN,
+    LIGHTGCN,
+    MF,
+    POPULARITY,
+    RP3BETA,
+    SIMPLEX,
+    ULTRAGCN,
+)

@@ -1,7 +1,6 @@
 """Item neighbours: what is met together is recommended together."""
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +10,7 @@ from torch import Tensor
 
 from automl_rec.plugin import Catalog, ClosedFormModel, Layers, Requests
 from automl_rec_models.collaborative.distinct import distinct
-
-CHUNK_PRODUCTS = 2**23
-"""Products of weights summed at once, which bounds the memory to some 400 MB."""
+from automl_rec_models.collaborative.nearest import chunks, nearest, owners_of
 
 
 class ItemKnn(ClosedFormModel):
@@ -58,7 +55,7 @@ class ItemKnn(ClosedFormModel):
     def fit(self, catalog: Catalog, generator: torch.Generator) -> None:
         """See `ClosedFormModel.fit`."""
         columns = self._weighted(catalog).T.tocsr()  # (I, U)
-        kept = [_nearest(rows, self.neighbours) for rows in self._similarities(columns)]
+        kept = [nearest(rows, self.neighbours) for rows in self._similarities(columns)]
         # An item's neighbours are kept in its row; what a known item gives stands in its column.
         self.item_item.assign(sp.csr_matrix(sp.vstack(kept).T))
 
@@ -87,11 +84,11 @@ class ItemKnn(ClosedFormModel):
 
     def _similarities(self, columns: sp.csr_matrix) -> Iterator[sp.csr_matrix]:
         """Similarities of successive items to all others: (C, I) each, columns sorted."""
-        lengths = np.sqrt(np.bincount(_owners(columns), columns.data**2, columns.shape[0]))
+        lengths = np.sqrt(np.bincount(owners_of(columns), columns.data**2, columns.shape[0]))
         users = columns.T.tocsr()
-        for start, stop in _chunks(columns, users):
+        for start, stop in chunks(columns, users):
             rows = columns[start:stop] @ users
-            own = _owners(rows)
+            own = owners_of(rows)
             values = rows.data.astype(np.float64)
             if self.weighting != "bm25":
                 values /= lengths[start + own] * lengths[rows.indices] + self.shrinkage
@@ -100,25 +97,3 @@ class ItemKnn(ClosedFormModel):
             rows.eliminate_zeros()
             rows.sort_indices()
             yield rows
-
-
-def _owners(matrix: sp.csr_matrix) -> npt.NDArray[np.int64]:
-    """(E,) the row of every entry."""
-    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-
-
-def _chunks(columns: sp.csr_matrix, users: sp.csr_matrix) -> Iterator[tuple[int, int]]:
-    """Ranges of items whose products with all users' items are not too many at once."""
-    work = np.bincount(
-        _owners(columns), np.diff(users.indptr)[columns.indices], columns.shape[0]
-    ).cumsum()
-    cuts = np.flatnonzero(np.diff(work // CHUNK_PRODUCTS)) + 1
-    yield from pairwise([0, *cuts.tolist(), columns.shape[0]])
-
-
-def _nearest(rows: sp.csr_matrix, neighbours: int) -> sp.csr_matrix:
-    """The largest entries of every row; of equal ones the first."""
-    owners = _owners(rows)
-    order = np.lexsort((-rows.data, owners))
-    kept = order[np.arange(rows.nnz) - rows.indptr[owners] < neighbours]
-    return sp.csr_matrix((rows.data[kept], (owners[kept], rows.indices[kept])), rows.shape)

@@ -27,6 +27,26 @@ ITEM_KNN = Component(
     baseline=True,
 )
 
+RP3BETA = Component(
+    kind="model",
+    name="rp3beta",
+    summary="Three-step walks from known items, popular ends held back; sparse, seconds to fit.",
+    source=(
+        "Paudel et al., ACM TiiS 2016, as an item-item model (Ferrari Dacrema et al., RecSys "
+        "2019), whose ranges these are; default beta of the package irspack, whose other weights "
+        "are equal to ours at alpha 1. Ours gives an item nothing of its own."
+    ),
+    implementation=f"{HOME}.rp3beta:Rp3Beta",
+    hyperparameters={
+        "alpha": Float(0.0, 2.0, 1.0),
+        "beta": Float(0.0, 2.0, 0.6),
+        "neighbours": Integer(1, 1000, 100, log=True),
+        "normalise": Choice((False, True), default=False),
+    },
+    compressible=frozenset({"sparsity"}),
+    baseline=True,
+)
+
 POPULARITY = Component(
     kind="model",
     name="popularity",

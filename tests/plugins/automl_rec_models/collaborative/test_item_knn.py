@@ -9,7 +9,7 @@ import torch
 
 from automl_rec.plugin import Catalog, CsrMatrix, Histories, Layers, Requests
 from automl_rec.testing.planted import Planted
-from automl_rec_models.collaborative import item_knn
+from automl_rec_models.collaborative import nearest
 from automl_rec_models.collaborative.item_knn import ItemKnn
 from automl_rec_models.collaborative.popularity import Popularity
 
@@ -84,7 +84,7 @@ def test_small_chunks_give_the_same_weights(
     fit: Fit, planted: Planted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = fit(ItemKnn, planted.catalog, weighting="tf-idf", neighbours=10).item_item.matrix
-    monkeypatch.setattr(item_knn, "CHUNK_PRODUCTS", 1500)
+    monkeypatch.setattr(nearest, "CHUNK_PRODUCTS", 1500)
     parts = fit(ItemKnn, planted.catalog, weighting="tf-idf", neighbours=10).item_item.matrix
     assert torch.equal(whole.dense(), parts.dense())
 
