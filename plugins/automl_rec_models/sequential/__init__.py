@@ -63,4 +63,55 @@ GRU = Component(
     tasks=("retrieval", "sequence"),
 )
 
-COMPONENTS = (GRU, SASREC)
+COMIREC_SOURCE = (
+    "Cen et al., KDD 2020, with the defaults of its public code for books: softmax over 1,280 "
+    "negatives a batch, one random cut of each user an epoch. Ours "
+    "counts positions from the newest item, pads on the left, draws negatives by counts where the "
+    "code draws ranks log-uniformly, and finds the best of all items exactly. Diversity, off by "
+    "default, chooses lists greedily by the first categorical feature of the items."
+)
+COMIREC_READING: dict[str, Domain] = {
+    "length": Choice((10, 20, 50, 100), 20),
+    "negatives": Integer(10, 5000, 1280, log=True),
+    "sampler": Choice(("popularity", "uniform"), "popularity"),
+    "draw": Choice(("user", "edge"), "user"),
+    "readout": Choice(("hard", "soft"), "hard"),
+    "power": Float(1.0, 8.0, 1.0, only_if={"readout": ("soft",)}),
+    "diversity": Float(0.0, 10.0, 0.0, search=False),
+}
+
+COMIREC_SA = Component(
+    kind="model",
+    name="comirec-sa",
+    summary="Several vectors a user, by attention to his last items; an item takes the best.",
+    source=COMIREC_SOURCE,
+    implementation=f"{HOME}.comirec:ComiRecSa",
+    hyperparameters={
+        "width": Choice((16, 32, 48, 64, 96, 128, 192, 256), 64),
+        "interests": Choice((1, 2, 4, 8), 4),
+        **COMIREC_READING,
+    },
+    training=gradient_training(batch_size=128, batch_sizes=(128, 256, 512, 1024), patience=20),
+    tasks=("retrieval", "sequence"),
+)
+
+COMIREC_DR = Component(
+    kind="model",
+    name="comirec-dr",
+    summary="Several vectors a user, by capsules that share his items; an item takes the best.",
+    source=COMIREC_SOURCE,
+    implementation=f"{HOME}.comirec:ComiRecDr",
+    hyperparameters={
+        "width": Choice((16, 32, 48, 64, 96, 128), 64),
+        "interests": Choice((1, 2, 4, 8), 4),
+        "matrices": Choice(("position", "interest"), "position"),
+        "rounds": Integer(1, 5, 3, search=False),
+        **COMIREC_READING,
+    },
+    training=gradient_training(
+        learning_rate=5e-3, batch_size=128, batch_sizes=(128, 256, 512, 1024), patience=20
+    ),
+    tasks=("retrieval", "sequence"),
+)
+
+COMPONENTS = (COMIREC_DR, COMIREC_SA, GRU, SASREC)
