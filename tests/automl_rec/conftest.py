@@ -1,5 +1,6 @@
 """Data and components that several tests share."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from automl_rec.data import DataRequest, Prepared, SplitRequest, prepare
 from automl_rec.registry import Registry
-from automl_rec.testing.planted import planted_interactions
+from automl_rec.testing.planted import planted_interactions, planted_rows
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +26,33 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
         path=str(folder / "events.csv"), split=SplitRequest("random", validation=0.2, test=0.2)
     )
     return prepare(request, folder / "cache")
+
+
+@pytest.fixture(scope="session")
+def prepared_rows(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """Rows whose labels follow a law of pairs; read from a CSV and split at random."""
+    folder = tmp_path_factory.mktemp("planted-rows")
+    write_rows(folder / "rows.csv")
+    request = DataRequest(
+        path=str(folder / "rows.csv"),
+        task="ranking",
+        fields={"device": "categorical", "tags": "multi", "price": "numeric"},
+        split=SplitRequest("random", validation=0.2, test=0.2),
+    )
+    return prepare(request, folder / "cache")
+
+
+def write_rows(path: Path) -> None:
+    """A CSV of 4,000 planted rows with user, item, device, tags, price and label."""
+    rows = planted_rows()[0].rows
+    assert rows is not None
+    indptr = rows.fields["tags"].indptr
+    assert indptr is not None
+    tags = [
+        "|".join(map(str, rows.fields["tags"].values[start:end])) for start, end in pairwise(indptr)
+    ]
+    single = {name: rows.fields[name].values for name in ("user", "item", "device", "price")}
+    pl.DataFrame({**single, "tags": tags, "label": rows.labels}).write_csv(path)
 
 
 def write_events(path: Path) -> None:

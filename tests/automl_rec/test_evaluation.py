@@ -1,16 +1,18 @@
 """Whole trials on planted data: what is measured is what is shipped."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from automl_rec.builder import price
 from automl_rec.data import DataRequest, Prepared, prepare
 from automl_rec.errors import DataError
 from automl_rec.evaluation import evaluate, measure, require_measurable
 from automl_rec.objectives import named
-from automl_rec.plugin import Value
+from automl_rec.plugin import Value, Weight
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.training.trainer import Progress
@@ -122,3 +124,105 @@ def test_without_a_cold_item_there_is_nothing_to_measure(prepared: Prepared) -> 
     name = f"ndcg@10/cold{counts.min()}"
     with pytest.raises(DataError, match=rf"{name} needs items of validation that fewer than"):
         require_measurable(prepared, [o for n in ("bytes", name) if (o := named(n))])
+
+
+ROW_NAMES = ("auc", "gauc", "logloss", *NAMES[3:])
+ROW_OBJECTIVES = tuple(objective for name in ROW_NAMES if (objective := named(name)))
+
+
+def fm(registry: Registry, **changes: Value) -> Configuration:
+    domains = registry.component("model", "fm").domains
+    values = {name: domain.default for name, domain in domains.items() if not domain.only_if}
+    values |= {"epochs": 8, "batch_size": 256, "learning_rate": 0.02, **changes}
+    return Configuration(Chosen("fm", values), embedding=Chosen("full", {"precision": "fp32"}))
+
+
+def test_every_objective_of_rows_is_measured_with_its_error(
+    prepared_rows: Prepared, registry: Registry
+) -> None:
+    require_measurable(prepared_rows, ROW_OBJECTIVES)
+    configuration = fm(registry)
+    evaluated = evaluate(configuration, prepared_rows, ROW_OBJECTIVES, registry, seed=0)
+    measured = evaluated.outcome.measurements
+    assert set(measured) == set(ROW_NAMES)
+    assert measured["auc"].value > 0.7
+    assert measured["gauc"].value > 0.6
+    assert 0 < measured["logloss"].value < 0.65
+    for name in ("auc", "gauc", "logloss"):
+        assert 0 < (measured[name].standard_error or 0) < 0.05
+    assert measured["latency_ms"].value > 0
+    priced = price(configuration, prepared_rows.catalog, registry)
+    assert priced.bytes.low == measured["bytes"].value == priced.bytes.high
+    assert evaluated.served is not None
+    assert priced.operations.low <= measured["operations"].value <= priced.operations.high
+
+
+def test_operations_are_those_of_a_thousand_rows(
+    prepared_rows: Prepared, registry: Registry
+) -> None:
+    served = evaluate(fm(registry, epochs=1), prepared_rows, ROW_OBJECTIVES[:1], registry, seed=0)
+    assert served.served is not None
+    model = served.served.model
+    weights = [part for part in model.modules() if isinstance(part, Weight)]
+    once = model.operations() + sum(
+        w.use.products * w.rows * w.columns + w.use.rows * w.matrix.form().row_operations.high
+        for w in weights
+    )
+    assert served.served.operations.high == pytest.approx(1000 * once)
+
+
+def test_rows_are_judged_as_was_reported_and_otherwise_in_test(
+    prepared_rows: Prepared, registry: Registry
+) -> None:
+    quality = ROW_OBJECTIVES[:1]
+    evaluated = evaluate(fm(registry), prepared_rows, quality, registry, seed=1)
+    assert evaluated.served is not None
+    best = max(point.quality for point in evaluated.outcome.curve)
+    assert evaluated.outcome.measurements["auc"].value == pytest.approx(best, abs=1e-6)
+    validation, test = (
+        measure(evaluated.served, prepared_rows, part, quality)["auc"]
+        for part in ("validation", "test")
+    )
+    assert validation == evaluated.outcome.measurements["auc"]
+    assert validation.value != test.value
+
+
+def test_training_that_watches_the_logloss_keeps_the_epoch_where_it_was_least(
+    prepared_rows: Prepared, registry: Registry
+) -> None:
+    quality = [o for o in ROW_OBJECTIVES if o.name == "logloss"]
+    # Fast enough to learn the train rows by heart: the loss on others falls, then rises.
+    configuration = fm(registry, learning_rate=0.1, epochs=12, patience=3)
+    evaluated = evaluate(configuration, prepared_rows, quality, registry, seed=0)
+    curve = [point.quality for point in evaluated.outcome.curve]
+    assert curve[-1] > min(curve)
+    assert len(curve) == curve.index(min(curve)) + 4
+    assert evaluated.outcome.stopped == "patience"
+    found = evaluated.outcome.measurements["logloss"].value
+    assert found == pytest.approx(min(curve), abs=1e-6)
+
+
+def test_a_quality_of_users_is_refused_where_nobody_knows_them(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frame = pl.DataFrame({"colour": draw.integers(3, size=50), "label": draw.integers(2, size=50)})
+    frame.write_csv(tmp_path / "rows.csv")
+    request = DataRequest(
+        path=str(tmp_path / "rows.csv"), task="ranking", fields={"colour": "categorical"}
+    )
+    data = prepare(request, tmp_path / "cache")
+    with pytest.raises(DataError, match=r"^In validation, gauc needs users who have rows of both"):
+        require_measurable(data, ROW_OBJECTIVES)
+
+
+def test_masks_act_on_a_model_of_rows_while_it_trains(
+    prepared_rows: Prepared, registry: Registry
+) -> None:
+    gradual: dict[str, Value] = {"density": 0.5, "mode": "gradual", "scope": "uniform"}
+    domains = registry.component("sparsity", "magnitude").hyperparameters
+    gradual |= {n: d.default for n, d in domains.items() if n not in gradual}
+    configuration = replace(
+        fm(registry, epochs=4), sparsity=Chosen("magnitude", gradual), rank=Chosen("full")
+    )
+    found = evaluate(configuration, prepared_rows, ROW_OBJECTIVES, registry, seed=0)
+    full = price(fm(registry), prepared_rows.catalog, registry)
+    assert found.outcome.measurements["bytes"].value < full.bytes.low
