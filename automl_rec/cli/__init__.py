@@ -12,6 +12,7 @@ from automl_rec.cli.data import add as add_data
 from automl_rec.cli.export import add as add_export
 from automl_rec.cli.front import add as add_front
 from automl_rec.cli.plugins import add as add_plugins
+from automl_rec.cli.predict import add as add_predict
 from automl_rec.cli.recommend import add as add_recommend
 from automl_rec.cli.search import add as add_search
 from automl_rec.cli.train import add as add_train
@@ -25,6 +26,7 @@ COMMANDS = (
     add_export,
     add_train,
     add_recommend,
+    add_predict,
     add_dashboard,
     add_data,
 )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from automl_rec.cli.options import Commands, add_json, add_without
 
 if TYPE_CHECKING:
+    from automl_rec.data import Prepared
+    from automl_rec.data.request import Task
     from automl_rec.search.sampled_prices import PriceRange
 
 SAMPLED = 200
@@ -47,14 +49,11 @@ def run(arguments: argparse.Namespace) -> int:
     size = space.configurations()
     sizes = "infinitely many configurations" if size is None else counted(size, "configuration")
     print(f"{arguments.space} is sound: {sizes} of {counted(len(found), 'model')}.")
-    print(
-        f"Data: {data.catalog.num_users:,} users, {data.catalog.num_items:,} items, "
-        f"{data.description['train']:,} train events, split {data.description['split']}."
-    )
+    print(f"Data: {_sizes(data)}, split {data.description['split']}.")
     for note in data.notes:
         print(f"Note: {note}")
     print(f"\nPrices of {SAMPLED} random configurations:")
-    print_table([_shown(price) for price in found])
+    print_table([_shown(price, space.data.task) for price in found])
     if all(price.refused == price.sampled for price in found):
         print(
             "No sampled configuration is feasible: each breaks a bound, or its parts cannot stand "
@@ -73,7 +72,18 @@ def _plain(price: "PriceRange") -> dict[str, Any]:
     }
 
 
-def _shown(price: "PriceRange") -> dict[str, Any]:
+def _sizes(data: "Prepared") -> str:
+    known = data.description
+    if data.task == "ranking":
+        return (
+            f"{known['rows']:,} rows of {len(known['fields'])} fields, {known['train']:,} of them "
+            f"to train on, of these {known['positives']['train']:.1%} with label 1"
+        )
+    return f"{known['users']:,} users, {known['items']:,} items, {known['train']:,} train events"
+
+
+def _shown(price: "PriceRange", task: "Task") -> dict[str, Any]:
+    from automl_rec.builder import PRICED_ROWS
     from automl_rec.objectives.amount import amount
 
     def range_of(interval: tuple[float, float] | None, unit: str) -> str:
@@ -82,10 +92,11 @@ def _shown(price: "PriceRange") -> dict[str, Any]:
         ends = [amount(end, unit) for end in interval]
         return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
+    judged = f"for {PRICED_ROWS:,} rows" if task == "ranking" else "a request"
     return {
         "model": price.model,
         "bytes": range_of(price.bytes, "B"),
-        "multiply-adds a request": range_of(price.operations, "multiply-adds"),
+        f"multiply-adds {judged}": range_of(price.operations, "multiply-adds"),
         "sampled": price.sampled,
         "of them refused": price.refused,
     }

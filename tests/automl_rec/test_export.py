@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from automl_rec import export, serving
+from automl_rec.cli import main
 from automl_rec.data import Prepared
 from automl_rec.data.catalog_files import read_catalog
 from automl_rec.errors import DataError, ExportError
@@ -210,3 +211,10 @@ def test_features_of_users_and_items_come_back_with_an_artefact(
     assert indptr is not None
     assert indptr.tolist() == list(range(users + 1))
     assert np.array_equal(found.counts("user.tags"), catalog.counts("user.tags"))
+
+
+def test_asking_for_judgements_names_the_command_that_makes_lists(
+    artefact: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(artefact), "--rows", "rows.csv"]) == 2
+    assert f"Use automl-rec recommend {artefact} --users USER." in capsys.readouterr().err
