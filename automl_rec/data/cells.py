@@ -107,7 +107,7 @@ def optional_numbers(cells: Cells) -> pl.Series:
         DataError: a cell is neither empty nor a finite number.
     """
     found = _floats(cells)
-    bad = (found.is_null() & cells.values.is_not_null()) | found.is_infinite()
+    bad = (found.is_null() & _filled(cells.values)) | found.is_infinite()
     cells.refuse(bad, "a number or empty", _REMAP)
     return found.fill_null(float("nan"))
 
@@ -159,6 +159,13 @@ def _whole(cells: Cells) -> pl.Series:
     fractional = found.is_not_nan() & (found != found.round(0))
     cells.refuse(fractional, "a whole number or text", "Map another column.")
     return found.fill_nan(None).cast(pl.Int64, strict=False)
+
+
+def _filled(found: pl.Series) -> pl.Series:
+    """Which cells hold something, blanks not counted."""
+    if found.dtype == pl.String:
+        return found.is_not_null() & (found.str.strip_chars() != "")
+    return found.is_not_null()
 
 
 def _floats(cells: Cells) -> pl.Series:

@@ -231,10 +231,7 @@ def _bins(numbers: pl.Series) -> pl.Series:
 
 
 def _cells(frame: pl.DataFrame, column: str, where: str) -> Cells:
-    values = frame[column]
-    if values.dtype == pl.String:
-        values = values.str.strip_chars().replace("", None)
-    return Cells(values, pl.int_range(1, frame.height + 1, eager=True), column, where)
+    return Cells(frame[column], pl.int_range(1, frame.height + 1, eager=True), column, where)
 
 
 def _plain(known: FieldEncoding) -> dict[str, Any]:

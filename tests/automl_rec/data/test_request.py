@@ -32,11 +32,34 @@ from automl_rec.errors import DataError
         ({"path": "a", "seed": -2}, "data.seed must be 0 or more, got -2."),
         ({"path": "a", "threshold": float("nan")}, "data.threshold must be a number, got nan."),
         ({"path": "a", "label_range": (5, 1)}, "must go from low to high, got 5, 1."),
+        ({"source": "a", "header": False}, "data.source a brings its own header."),
+        ({"path": "a", "task": "rank"}, "data.task must be one of retrieval, ranking, got 'rank'."),
+        ({"path": "a", "fields": {"b": "numeric"}}, "data.fields describes rows, got {'b':"),
+        ({"path": "a", "min_count": 2}, "data.min_count describes rows, got 2. Set data.task:"),
     ],
 )
 def test_contradictory_request_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError) as caught:
         DataRequest(**fields)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"min_count": 0}, "data.min_count must be 1 or more, got 0."),
+        ({"fields": {"b": "text"}}, "the kind of field 'b' must be one of categorical, multi,"),
+        ({"k_core": 5}, "data.k_core does not apply to data.task ranking, where every row counts"),
+        ({"duplicates": "last"}, "data.duplicates does not apply to data.task ranking"),
+        ({"split": SplitRequest("leave-last-out")}, "leave-last-out divides the events of users"),
+        ({"split": SplitRequest("user-disjoint")}, "user-disjoint divides the events of users"),
+        ({"columns": ColumnNames(domain="b")}, "data.columns.domain does not apply to data.task"),
+        ({"format": "lists"}, "data.format lists has no labels to rank by."),
+    ],
+)
+def test_what_does_not_go_with_rows_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        DataRequest(path="a", task="ranking", **fields)
     assert message in str(caught.value)
 
 

@@ -9,6 +9,8 @@ from automl_rec.data.request import DataRequest, FeatureFile, SplitRequest
 from automl_rec.errors import SpaceError
 from automl_rec.registry import Registry
 from automl_rec.space.checker import check
+from automl_rec.space.data_section import read_data
+from automl_rec.space.reader import parse
 from automl_rec.space.space import Space
 
 Check = Callable[..., Space]
@@ -55,6 +57,28 @@ data:
     )
 
 
+def test_every_field_of_rows_reaches_the_request() -> None:
+    text = """\
+data:
+  path: /far/rows.tsv
+  task: ranking
+  header: false
+  columns: {label: c0}
+  fields: {c1: categorical, c2: multi, c3: numeric, c4: binned}
+  min_count: 3
+"""
+    section = parse(text, "x.yaml").content
+    assert isinstance(section, dict)
+    assert read_data(section["data"], Path()) == DataRequest(
+        path="/far/rows.tsv",
+        task="ranking",
+        header=False,
+        columns=ColumnNames(label="c0"),
+        fields={"c1": "categorical", "c2": "multi", "c3": "numeric", "c4": "binned"},
+        min_count=3,
+    )
+
+
 def test_a_split_may_be_one_word(checked: Check) -> None:
     space = checked(REST, base="data: {path: x.csv, split: temporal}\n")
     assert space.data == DataRequest(path="x.csv", split=SplitRequest("temporal"))
@@ -76,6 +100,9 @@ def test_a_split_may_be_one_word(checked: Check) -> None:
         ("{path: x, columns: {usr: a}}", 'no field "data.columns.usr". Known: user, item,'),
         ("{path: x, columns: {user: no}, threshold: high}", "data.threshold must be a number"),
         ("{path: x, label_range: [5, 1]}", "data.label_range must go from low to high"),
+        ("{path: x, fields: {a: text}}", "data.fields.a must be one of categorical, multi,"),
+        ("{path: x, header: 0}", "data.header must be true or false, got 0"),
+        ("{path: x, min_count: 5}", "data.min_count describes rows, got 5."),
         ("{path: x, label_range: 5}", "data.label_range must be [low, high], got 5."),
         ("{path: x, split: tempral}", 'got tempral. Did you mean "temporal"?'),
         ("{path: x, split: {kind: random, test: 2}}", "data.split.test must be above 0 and below"),
@@ -85,7 +112,7 @@ def test_a_split_may_be_one_word(checked: Check) -> None:
         ("{path: x, item_features: {path: y, columns: {}}}", "no feature column is named"),
         (
             "{path: x, item_features: {path: y, columns: {a: number}}}",
-            "data.item_features.columns.a must be one of categorical, multi, numeric, vector, got number.",
+            "data.item_features.columns.a must be one of categorical, multi, numeric, vector,",
         ),
     ],
 )

@@ -26,10 +26,18 @@ REQUESTS = [
         item_features=FeatureFile("/d/items.csv", {"genres": "multi", "year": "numeric"}, id="i"),
         seed=7,
     ),
+    DataRequest(
+        path="/d/rows.csv",
+        task="ranking",
+        header=False,
+        columns=ColumnNames(label="c0"),
+        fields={"c1": "binned", "c2": "categorical"},
+        min_count=4,
+    ),
 ]
 
 
-@pytest.mark.parametrize("request_", REQUESTS, ids=["built-in", "one-file", "everything"])
+@pytest.mark.parametrize("request_", REQUESTS, ids=["built-in", "one-file", "everything", "rows"])
 def test_reading_what_was_written_gives_the_same_request(request_: DataRequest) -> None:
     text = yaml.safe_dump({"data": written_data(request_)})
     content = parse(text, "space.yaml").content

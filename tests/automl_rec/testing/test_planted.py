@@ -4,6 +4,7 @@ import numpy.typing as npt
 from automl_rec.testing.planted import (
     Planted,
     planted_interactions,
+    planted_rows,
     planted_sequences,
     planted_tiny,
 )
@@ -82,3 +83,53 @@ def test_the_heldout_item_of_a_sequence_is_new_to_its_user() -> None:
     heldout = planted.heldout
     assert not train[heldout.users(), heldout.items].any()
     assert len(heldout.items) > 370
+
+
+def mean_labels(
+    keys: npt.NDArray[np.int64], labels: npt.NDArray[np.float32], new: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """The mean label of the train rows of new keys, drawn towards one half as by two rows more."""
+    size = int(max(keys.max(), new.max())) + 1
+    means = (np.bincount(keys, labels, size) + 1) / (np.bincount(keys, minlength=size) + 2)
+    return means[new]
+
+
+def auc(labels: npt.NDArray[np.float32], found: npt.NDArray[np.float64]) -> float:
+    pairs = found[labels == 1][:, None] - found[labels == 0]
+    return float(((pairs > 0) + 0.5 * (pairs == 0)).mean())
+
+
+def test_pairs_tell_more_of_planted_rows_than_single_values() -> None:
+    for seed in range(3):
+        catalog, heldout = planted_rows(seed, 8000)
+        assert catalog.rows is not None
+        keys = {
+            name: [np.asarray(t.fields[name].values, np.int64) for t in (catalog.rows, heldout)]
+            for name in ("user", "item")
+        }
+        keys["pair"] = [21 * u + i for u, i in zip(keys["user"], keys["item"], strict=True)]
+        found = {
+            name: auc(heldout.labels, mean_labels(train, catalog.rows.labels, new))
+            for name, (train, new) in keys.items()
+        }
+        assert found["pair"] > max(found["user"], found["item"]) + 0.05
+
+
+def test_planted_rows_have_values_of_every_kind_in_range_and_both_labels() -> None:
+    catalog, heldout = planted_rows()
+    assert catalog.rows is not None
+    assert (len(catalog.rows), len(heldout)) == (4000, 1000)
+    for table in (catalog.rows, heldout):
+        assert 0.3 < table.labels.mean() < 0.7
+        assert table.groups is not None
+        assert (table.groups == table.fields["user"].values).all()
+        for field in table.fields.values():
+            if field.kind != "numeric":
+                codes = np.asarray(field.values, np.int64)
+                assert set(np.unique(codes)) == set(range(1, field.cardinality))
+
+
+def test_a_seed_fixes_planted_rows() -> None:
+    labels = [planted_rows(seed)[1].labels for seed in (3, 3, 4)]
+    assert np.array_equal(labels[0], labels[1])
+    assert not np.array_equal(labels[0], labels[2])
