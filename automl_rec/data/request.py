@@ -240,7 +240,7 @@ class DataRequest:
         for name in names:
             value, default = getattr(self, name), defaults[name].default
             if value not in (default, {}):
-                raise DataError(f"data.{name} {fact}, got {_plain(value)}. {remedy}.")
+                raise DataError(f"data.{name} {fact}, got {value}. {remedy}.")
 
     def canonical(self) -> dict[str, object]:
         """Everything but the files' paths, as plain data: equal for requests that mean the same."""
@@ -251,13 +251,14 @@ class DataRequest:
 def _plain(value: object) -> object:
     match value:
         case FeatureFile():
-            return {"columns": dict(value.columns), "id": value.id, "format": value.format}
+            columns = _plain(value.columns)
+            return {"columns": columns, "id": value.id, "format": value.format}
         case SplitRequest() | ColumnNames():
             return {f.name: getattr(value, f.name) for f in fields(value)}
         case tuple():
             return list(value)
         case Mapping():
-            return dict(value)
+            return [list(pair) for pair in value.items()]  # the order is that of the fields
         case _:
             return value
 

@@ -278,6 +278,7 @@ def test_a_built_in_source_can_be_ranked(tmp_path: Path) -> None:
         {"threshold": 1.0},
         {"fields": {"hour": "categorical"}},
         {"fields": FIELDS | {"hour": "binned"}},
+        {"fields": dict(reversed(FIELDS.items()))},
     ],
 )
 def test_what_is_asked_changes_the_digest(given: Prepare, change: dict[str, Any]) -> None:
