@@ -1,6 +1,6 @@
 """Models that learn from who met what, without order."""
 
-from automl_rec_models.collaborative.factors import BPR_MF, IALS, MF, SIMPLEX
+from automl_rec_models.collaborative.factors import BPR_MF, IALS, MF, REL_MF, SIMPLEX
 from automl_rec_models.collaborative.graphs import FASTRP, LIGHTGCN, ULTRAGCN
 from automl_rec_models.collaborative.neighbours import EASE, ITEM_KNN, POPULARITY, RP3BETA
 
@@ -13,6 +13,7 @@ COMPONENTS = (
     LIGHTGCN,
     MF,
     POPULARITY,
+    REL_MF,
     RP3BETA,
     SIMPLEX,
     ULTRAGCN,
