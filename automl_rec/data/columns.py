@@ -123,8 +123,8 @@ def _check_required(header: Sequence[str], found: dict[str, str], where: str) ->
         mapping = ", ".join(f"{role}: NAME" for role in missing)
         raise DataError(
             f"{where}: no column holds the {' and the '.join(missing)}; the columns are "
-            f"{_listing(header)}. Map them with data: {{columns: {{{mapping}}}}}, or add a header "
-            "line if the file has none."
+            f"{_listing(header)}. Map them with data: {{columns: {{{mapping}}}}}, and set "
+            "header: false if the first line is an event."
         )
     _check_distinct(found, where)
 

@@ -62,7 +62,7 @@ class RowPreparation:
             "task": request.task,
             "rows": len(raw),
             **{name: len(table) for name, table in tables.items()},
-            "positives": {name: float(t.labels.mean()) for name, t in tables.items()},
+            "positives": {name: round(float(t.labels.mean()), 4) for name, t in tables.items()},
             "users": None if groups is None else int(groups.max(initial=-1)) + 1,
             "split": row_kind(request.split, raw.part),
             "seed": request.seed,
