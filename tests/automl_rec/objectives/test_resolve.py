@@ -6,7 +6,7 @@ import re
 import pytest
 
 from automl_rec.errors import SpaceError
-from automl_rec.objectives import coldness, cutoff, named, resolve
+from automl_rec.objectives import coldness, cutoff, is_quality, named, resolve, task_of
 from automl_rec.objectives.objective import Direction, Task
 from automl_rec.space.space import ObjectiveRequest
 
@@ -31,6 +31,26 @@ def test_bound_that_no_quality_can_have_is_refused(bound: float) -> None:
 @pytest.mark.parametrize("bound", [0.0, 1.0])
 def test_ends_of_the_qualities_are_bounds(bound: float) -> None:
     assert resolve([asked("ndcg@10", "maximize", bound)])[0].bound == bound
+
+
+def test_logloss_is_a_quality_to_be_minimised_without_an_upper_bound() -> None:
+    (quality,) = resolve([asked("logloss", None, 1.5)], "ranking")
+    assert (quality.direction, quality.bound) == ("minimize", 1.5)
+    assert quality.violation(2.0) == 0.5
+    assert quality.upward(2.0) == -2.0
+    with pytest.raises(SpaceError, match=r"the bound of logloss must be 0 or more, got -1\."):
+        resolve([asked("logloss", None, -1)], "ranking")
+    with pytest.raises(SpaceError, match=r"logloss can only be minimized, got maximize"):
+        resolve([asked("logloss", "maximize", None)], "ranking")
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [("auc", "ranking"), ("gauc", "ranking"), ("ndcg@3", "retrieval"), ("bytes", None)],
+)
+def test_qualities_know_their_task_and_costs_have_none(name: str, task: Task | None) -> None:
+    assert task_of(name) == task
+    assert is_quality(name) is (task is not None)
 
 
 def test_bound_below_every_cost_is_refused() -> None:
