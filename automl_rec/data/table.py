@@ -249,7 +249,7 @@ def _wrong_separator(line: str, separator: str, where: str) -> DataError:
     fact = f"{where}: the header {line[:80]!r} is one column when divided at {separator!r}."
     likely = next((other for other in ",\t;|" if other != separator and other in line), None)
     if likely is None:
-        return DataError(f"{fact} Give a file with a user and an item column.")
+        return DataError(f"{fact} Give a file with at least two columns.")
     remedy = "format: tsv" if likely == "\t" else f'separator: "{likely}"'
     return DataError(f"{fact} It seems to use {likely!r}: set data.{remedy}.")
 
