@@ -24,6 +24,8 @@ def write_space(folder: Path, epochs: int) -> Path:
     fixed = {
         "regularization": 1e-4,
         "negatives": 1,
+        "sampler": "uniform",
+        "draw": "edge",
         "batch_size": 512,
         "evaluate_every": 1,
     }
