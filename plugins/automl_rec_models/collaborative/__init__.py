@@ -2,7 +2,7 @@
 
 from automl_rec_models.collaborative.factors import BPR_MF, IALS, MF, REL_MF, SIMPLEX
 from automl_rec_models.collaborative.graphs import FASTRP, LIGHTGCN, ULTRAGCN
-from automl_rec_models.collaborative.neighbours import EASE, ITEM_KNN, POPULARITY, RP3BETA
+from automl_rec_models.collaborative.neighbours import EASE, ITEM_KNN, POPULARITY, RP3BETA, USER_KNN
 
 COMPONENTS = (
     BPR_MF,
@@ -17,4 +17,5 @@ COMPONENTS = (
     RP3BETA,
     SIMPLEX,
     ULTRAGCN,
+    USER_KNN,
 )

@@ -3,7 +3,6 @@
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from automl_rec.plugin import (
@@ -26,6 +25,7 @@ from automl_rec_models.collaborative.pairwise import (
     penalty,
     rows_of,
 )
+from automl_rec_models.collaborative.smallest import smallest
 
 
 class LightGcn(GradientModel):
@@ -66,8 +66,8 @@ class LightGcn(GradientModel):
         self.register_buffer("graph_items", None)
         if ships_graph:
             matrix = catalog.matrix
-            self.graph_indptr = _smallest(matrix.indptr, matrix.nnz)
-            self.graph_items = _smallest(matrix.indices, catalog.num_items - 1)
+            self.graph_indptr = smallest(matrix.indptr, matrix.nnz)
+            self.graph_items = smallest(matrix.indices, catalog.num_items - 1)
         self._graph: Graph | None = None
         self._spread: Rows | None = None
 
@@ -118,10 +118,3 @@ class LightGcn(GradientModel):
             return Graph(matrix.indptr, matrix.indices, matrix.shape[1])
         indptr, items = self.graph_indptr.numpy(), self.graph_items.numpy()
         return Graph(indptr.astype(np.int32), items.astype(np.int32), self.item.num_rows)
-
-
-def _smallest(values: np.ndarray, largest: int) -> Tensor:
-    """The values in the smallest unsigned type; on the meta device their shape and type alone."""
-    dtype = np.min_scalar_type(largest)
-    stored = torch.from_numpy(values.astype(dtype))
-    return torch.empty_like(stored, device=torch.get_default_device()).copy_(stored)

@@ -47,6 +47,24 @@ RP3BETA = Component(
     baseline=True,
 )
 
+USER_KNN = Component(
+    kind="model",
+    name="user-knn",
+    summary="What users with a like history have met; nothing to train, all histories to ship.",
+    source=(
+        "Sarwar et al., EC 2000, for what was met and what was not: cosine similarity, summed over "
+        "the nearest users; default neighbours of the package irspack. Ours compares when a list "
+        "is asked for and counts everybody's train items among the bytes."
+    ),
+    implementation=f"{HOME}.user_knn:UserKnn",
+    hyperparameters={
+        "neighbours": Integer(1, 1000, 100, log=True),
+        "shrinkage": Float(0.0, 1000.0, 0.0),
+    },
+    compressible=frozenset(),
+    baseline=True,
+)
+
 POPULARITY = Component(
     kind="model",
     name="popularity",
