@@ -50,7 +50,7 @@ GRU = Component(
     ),
     implementation=f"{HOME}.gru:Gru",
     hyperparameters={
-        "width": Choice((16, 32, 48, 64, 96, 128, 192, 256), 64),
+        "width": Choice((16, 32, 64, 128, 256), 64),
         "hidden": Choice((32, 64, 128, 256), 128),
         "depth": Integer(1, 2, 1),
         "length": Choice((20, 50, 100, 200), 50),
@@ -87,7 +87,7 @@ COMIREC_SA = Component(
     source=COMIREC_SOURCE,
     implementation=f"{HOME}.comirec:ComiRecSa",
     hyperparameters={
-        "width": Choice((16, 32, 48, 64, 96, 128, 192, 256), 64),
+        "width": Choice((16, 32, 64, 128, 256), 64),
         "interests": Choice((1, 2, 4, 8), 4),
         **COMIREC_READING,
     },
@@ -102,7 +102,7 @@ COMIREC_DR = Component(
     source=COMIREC_SOURCE,
     implementation=f"{HOME}.comirec:ComiRecDr",
     hyperparameters={
-        "width": Choice((16, 32, 48, 64, 96, 128), 64),
+        "width": Choice((16, 32, 64, 128), 64),
         "interests": Choice((1, 2, 4, 8), 4),
         "matrices": Choice(("position", "interest"), "position"),
         "rounds": Integer(1, 5, 3, search=False),

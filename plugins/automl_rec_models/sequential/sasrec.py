@@ -16,6 +16,7 @@ from automl_rec.plugin import (
 )
 from automl_rec_models.dropout import dropout
 from automl_rec_models.sequential.attention import Block, Norm, hidden
+from automl_rec_models.sequential.grouping import by_length
 from automl_rec_models.sequential.next_item import LossName, NextItemLoss
 
 REQUESTS_AT_ONCE = 512
@@ -82,17 +83,38 @@ class SasRec(GradientModel):
     def loss(self, batch: Batch) -> Tensor:
         """See `TrainedModel.loss`; the mean over positions with a target."""
         assert isinstance(batch, Sequences)
-        wanted = batch.targets >= 0
-        states, targets = self.states(batch.histories)[wanted], batch.targets[wanted]
-        negatives = batch.negatives if batch.negatives.ndim == 1 else batch.negatives[wanted]
+        order, parts = by_length(batch.histories)
+        wanted = batch.targets[order] >= 0
+        places = [
+            place[:, -part.shape[1] :]
+            for part, place in zip(parts, wanted.split([len(part) for part in parts]), strict=True)
+        ]
+        states = torch.cat([s[place] for s, place in zip(self._of(parts), places, strict=True)])
+        targets, negatives = batch.targets[order][wanted], batch.negatives
+        if not self.sampling.shared:
+            negatives = negatives[order][wanted]
         return self._loss.of(self.item, states, targets, negatives)
+
+    def _of(self, parts: list[Tensor]) -> list[Tensor]:
+        """The states of parts of a batch, whose items are looked up together.
+
+        Each lookup would cost a gradient of the whole table.
+        """
+        items = self.item.lookup(torch.cat([part.reshape(-1) for part in parts]))
+        vectors = items.split([part.numel() for part in parts])
+        return [
+            self._transformed(each.reshape(*part.shape, -1), part >= 0)
+            for each, part in zip(vectors, parts, strict=True)
+        ]
 
     def scores(self, requests: Requests) -> Tensor:
         """See `RetrievalModel.scores`."""
         longest = int(requests.indptr.diff().max()) if len(requests) else 0
         histories = requests.recent(max(1, min(self._length, longest)))
-        parts = torch.split(histories, REQUESTS_AT_ONCE)
-        states = torch.cat([self.states(part, last=True)[:, 0] for part in parts])
+        order, parts = by_length(histories)
+        few = [rows for part in parts for rows in part.split(REQUESTS_AT_ONCE)]
+        states = torch.empty(len(requests), self.item.width)
+        states[order] = torch.cat([self.states(rows, last=True)[:, 0] for rows in few])
         return self.item.score(states)
 
     def states(self, histories: Tensor, *, last: bool = False) -> Tensor:
@@ -101,12 +123,16 @@ class SasRec(GradientModel):
         Returns:
             (B, L, D) or (B, 1, D).
         """
-        width = histories.shape[1]
+        return self._transformed(self.item.lookup(histories), histories >= 0, last=last)
+
+    def _transformed(self, items: Tensor, known: Tensor, *, last: bool = False) -> Tensor:
+        """The states of item rows (B, L, D), of which some are known (B, L)."""
+        width = known.shape[1]
         positions = self.position.lookup(torch.arange(self._length - width, self._length))
-        states = self.item.lookup(histories) * self.item.width**0.5 + positions
+        states = items * self.item.width**0.5 + positions
         if self.training:
             states = dropout(states, self._dropout)
-        mask = hidden(histories >= 0)
+        mask = hidden(known)
         for number, block in enumerate(self.blocks, 1):
             states = block(states, mask, last=last and number == len(self.blocks))
         normalised: Tensor = self.norm(states)

@@ -172,3 +172,21 @@ def test_it_finds_a_planted_chain(norm: str) -> None:
     settings = {"learning_rate": 3e-3, "batch_size": 128, "epochs": 24, "patience": 9}
     training = train(model, catalog, validate, settings=settings | {"evaluate_every": 8}, seed=0)
     assert training.curve[-1].quality >= 0.85
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_parts_of_different_lengths_give_the_loss_of_the_whole(*, shared: bool) -> None:
+    model = model_of(length=30, loss="bce", negatives=2, shared=shared)
+    items = histories(6, 30)
+    for row, length in enumerate([3, 30, 9, 1, 17, 30]):
+        items[row, : 30 - length] = -1
+    targets = ((items + 1) % 30).where(items >= 0, -1)
+    negatives = torch.tensor([29, 3]) if shared else torch.stack([items, items + 5], 2) % 30
+    batch = Sequences(torch.arange(6), items, targets, negatives)
+    logits = states(model, items) @ model.item.rows().detach().T
+    positive = logits.gather(2, targets.clamp(min=0)[:, :, None])[items >= 0]
+    others = negatives.expand(6, 30, 2)
+    negative = logits.gather(2, others).masked_fill(others == targets[:, :, None], -torch.inf)
+    softplus = torch.nn.functional.softplus
+    total = softplus(-positive).sum() + softplus(negative[items >= 0]).sum()
+    torch.testing.assert_close(model.loss(batch).detach(), total / (3 * len(positive)))
