@@ -88,8 +88,9 @@ class SimpleX(GradientModel):
             if history != "mean":
                 self.key = layers.linear("key", width, width, products=self.known)
             if history == "self-attention":
-                query = torch.empty(width)
-                self.query = nn.Parameter(query.normal_(generator=layers.generator))
+                std = (2 / (width + 1)) ** 0.5
+                query = torch.empty(width).normal_(0.0, std, generator=layers.generator)
+                self.query = nn.Parameter(query)
         self._scale: Tensor | None = None
 
     def begin(self, catalog: Catalog, generator: torch.Generator) -> None:
