@@ -1,6 +1,6 @@
 """Small interactions and rows with a known structure, drawn from a seed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -61,8 +61,38 @@ def planted_interactions(
 
 
 def planted_tiny(seed: int = 0) -> Planted:
-    """`planted_interactions` of 60 users and 40 items, for tests of many combinations."""
-    return planted_interactions(seed, users=60, items=40, blocks=4, events=9, heldout=2)
+    """`planted_interactions` of 60 users and 40 items with features, for many combinations."""
+    planted = planted_interactions(seed, users=60, items=40, blocks=4, events=9, heldout=2)
+    return Planted(planted_features(planted.catalog, blocks=4), planted.heldout)
+
+
+def planted_features(catalog: Catalog, *, blocks: int) -> Catalog:
+    """The catalog of `planted_interactions` with a feature of each kind that tells the block.
+
+    One user or item in ten or so lacks each of them: users have ``group`` (categorical), items
+    ``kind`` (categorical), ``tags`` (multi: the block and the rank in it, by fives), ``size``
+    (numeric) and ``place`` (vector: a point of a circle).
+
+    Args:
+        catalog: with items in ``blocks`` blocks.
+        blocks: number of blocks.
+    """
+    users, items = np.arange(catalog.num_users), np.arange(catalog.num_items)
+    group = np.where(users % 10 == 9, -1, users % blocks).astype(np.int32)
+    kind = np.where(items % 11 == 10, -1, items % blocks).astype(np.int32)
+    size = np.where(items % 9 == 8, np.nan, 100 + 7 * (items % blocks)).astype(np.float32)
+    angles = 2 * np.pi * (items % blocks) / blocks
+    place = np.stack([np.cos(angles), np.sin(angles)], 1) * (items % 7 != 6)[:, None]
+    tagged = np.arange(blocks) == (items % blocks)[:, None]
+    fifth = np.arange(-(-catalog.num_items // (5 * blocks))) == (items // (5 * blocks))[:, None]
+    item_features = {
+        "kind": Feature("categorical", kind, blocks),
+        "tags": _several(np.hstack([tagged, fifth]) & (items % 8 != 7)[:, None], first=0),
+        "size": Feature("numeric", size),
+        "place": Feature("vector", place.astype(np.float32), 2),
+    }
+    user_features = {"group": Feature("categorical", group, blocks)}
+    return replace(catalog, user_features=user_features, item_features=item_features)
 
 
 def planted_sequences(
@@ -133,10 +163,11 @@ def planted_rows(seed: int = 0, rows: int = 4000) -> tuple[Catalog, RowTable]:
     return Catalog(0, nobody, rows=part(0, rows)), part(rows, total)
 
 
-def _several(chosen: npt.NDArray[np.bool_]) -> Feature:
-    """A multi-valued field of rows (R, N), whose values are numbered from 1."""
+def _several(chosen: npt.NDArray[np.bool_], first: int = 1) -> Feature:
+    """A multi-valued feature or field (N, V), whose values are numbered from ``first``."""
     indptr = np.concatenate([[0], np.cumsum(chosen.sum(1))])
-    return Feature("multi", chosen.nonzero()[1].astype(np.int32) + 1, chosen.shape[1] + 1, indptr)
+    values = chosen.nonzero()[1].astype(np.int32) + first
+    return Feature("multi", values, chosen.shape[1] + first, indptr)
 
 
 def _preferences(users: int, items: int, blocks: int) -> npt.NDArray[np.float64]:

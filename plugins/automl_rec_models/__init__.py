@@ -1,7 +1,7 @@
 """First-party models."""
 
 from automl_rec.plugin import Component, hookimpl
-from automl_rec_models import collaborative, ranking, sequential
+from automl_rec_models import collaborative, featured, ranking, sequential
 
 AUTOML_REC_API = (1, 0)
 
@@ -9,4 +9,5 @@ AUTOML_REC_API = (1, 0)
 @hookimpl
 def register_models() -> list[Component]:
     """Returns every model of this package."""
-    return [*collaborative.COMPONENTS, *ranking.COMPONENTS, *sequential.COMPONENTS]
+    packages = (collaborative, featured, ranking, sequential)
+    return [component for package in packages for component in package.COMPONENTS]

@@ -3,6 +3,7 @@ import numpy.typing as npt
 
 from automl_rec.testing.planted import (
     Planted,
+    planted_features,
     planted_interactions,
     planted_rows,
     planted_sequences,
@@ -133,3 +134,23 @@ def test_a_seed_fixes_planted_rows() -> None:
     labels = [planted_rows(seed)[1].labels for seed in (3, 3, 4)]
     assert np.array_equal(labels[0], labels[1])
     assert not np.array_equal(labels[0], labels[2])
+
+
+def test_features_tell_the_block_where_they_are_known() -> None:
+    catalog = planted_features(planted_interactions(0).catalog, blocks=8)
+    items, users = np.arange(400), np.arange(600)
+    group = np.asarray(catalog.user_features["group"].values, np.int32)
+    kind = np.asarray(catalog.item_features["kind"].values, np.int32)
+    assert (group[group >= 0] == users[group >= 0] % 8).all()
+    assert (kind[kind >= 0] == items[kind >= 0] % 8).all()
+    tags, size = catalog.item_features["tags"], catalog.item_features["size"].values
+    assert tags.indptr is not None
+    assert set(np.diff(tags.indptr).tolist()) == {0, 2}
+    assert tags.values[:2].tolist() == [0, 8]
+    assert catalog.counts("item.tags").shape == (tags.cardinality,)
+    known = np.isfinite(np.asarray(size, np.float32))
+    assert len(np.unique(np.asarray(size)[known])) == 8
+    place = np.asarray(catalog.item_features["place"].values, np.float32)
+    assert {tuple(row) for row in place[8:14].round(3)} <= {tuple(row) for row in place.round(3)}
+    unknown = [1 - known.mean(), (kind < 0).mean(), (place == 0).all(1).mean(), (group < 0).mean()]
+    assert all(0.05 < share < 0.15 for share in unknown)
