@@ -19,7 +19,7 @@ from automl_rec_models.losses import (
     without_targets,
 )
 from automl_rec_models.sampling import Draw, Sampler, log_shares, pair_sampling
-from automl_rec_models.sequential.softmax import cross_entropy
+from automl_rec_models.softmax import cross_entropy
 
 Loss: TypeAlias = Literal["ccl", "bce", "gbce", "sampled-softmax", "in-batch", "softmax", "warp"]
 

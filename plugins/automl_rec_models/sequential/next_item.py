@@ -14,7 +14,7 @@ from automl_rec_models.losses import (
     sampled_softmax,
     without_targets,
 )
-from automl_rec_models.sequential.softmax import cross_entropy
+from automl_rec_models.softmax import cross_entropy
 
 LossName: TypeAlias = Literal["full-ce", "sampled-softmax", "gbce", "bce"]
 

@@ -3,8 +3,8 @@ import torch
 import torch.nn.functional as F
 from torch.autograd import gradcheck
 
-from automl_rec_models.sequential import softmax as module
-from automl_rec_models.sequential.softmax import cross_entropy
+from automl_rec_models import softmax as module
+from automl_rec_models.softmax import cross_entropy
 
 
 @pytest.mark.parametrize("chunk", [1, 20, 1 << 20])
