@@ -52,7 +52,7 @@ def published_loss(model: UltraGcn, catalog: Catalog, batch: Pairs) -> float:
     sums = shared.sum(1)
 
     def beta(u: int, i: int) -> float:
-        return math.sqrt((degrees[u] + 1) / (counts[i] + 1)) / degrees[u]
+        return float(math.sqrt((degrees[u] + 1) / (counts[i] + 1)) / degrees[u])
 
     def softplus(x: float) -> float:
         return math.log1p(math.exp(x))
