@@ -9,6 +9,7 @@ from automl_rec.plugin import Catalog, Layers, Requests, Table
 from automl_rec.plugin.table import Field
 from automl_rec.testing.planted import planted_tiny
 from automl_rec.training.trainer import train
+from automl_rec_models.collaborative.graphs import LIGHTGCN
 from automl_rec_models.collaborative.lightgcn import LightGcn
 
 Everybody = Callable[[Catalog], Requests]
@@ -95,6 +96,17 @@ def test_the_graph_comes_back_onto_a_model_made_of_shapes_alone(
     restored.load_state_dict(trained.state_dict(), assign=True)
     requests = everybody(catalog)
     assert torch.equal(scored(restored, requests), scored(trained, requests))
+
+
+def test_a_search_never_meets_it_without_layers_which_is_bpr_mf() -> None:
+    domain = LIGHTGCN.hyperparameters["layers"]
+    assert not domain.contains(0)
+    assert domain.contains(1)
+
+
+def test_interactions_are_drawn_by_user_if_asked(catalog: Catalog) -> None:
+    assert model_of(catalog, draw="user").sampling.draw == "user"
+    assert model_of(catalog, draw="edge").sampling.draw == "edge"
 
 
 def test_scores_follow_the_weights_while_they_train(everybody: Everybody) -> None:
