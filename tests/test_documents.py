@@ -14,6 +14,7 @@ import pytest
 from automl_rec import plugin
 from automl_rec.cli import _parser
 from automl_rec.plugin import Component, hooks
+from automl_rec.objectives import resolve
 from automl_rec.registry import Registry
 from automl_rec.space.checker import check
 from automl_rec.testing.planted import planted_tiny
@@ -204,12 +205,15 @@ def test_a_command_of_a_document_exists(
 
 def test_the_first_document_shows_the_whole_way() -> None:
     shown = {shlex.split(command)[1] for command in commands(FIRST)}
-    assert {"check", "search", "front", "export", "train", "recommend", "dashboard"} <= shown
+    way = {"check", "search", "front", "export", "train", "recommend", "predict", "dashboard"}
+    assert way <= shown
 
 
-def test_the_space_of_the_first_document_is_good() -> None:
-    (space,) = (block.text for block in blocks(FIRST) if block.language == "yaml")
-    assert check(space, FIRST, Registry.discover()).components["model"]
+def test_the_spaces_of_the_first_document_are_good() -> None:
+    registry = Registry.discover()
+    spaces = [check(b.text, FIRST, registry) for b in blocks(FIRST) if b.language == "yaml"]
+    assert [space.data.task for space in spaces] == ["retrieval", "ranking"]
+    assert all(resolve(space.objectives, space.data.task) for space in spaces)
 
 
 @pytest.mark.slow
