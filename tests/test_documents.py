@@ -13,8 +13,8 @@ import pytest
 
 from automl_rec import plugin
 from automl_rec.cli import _parser
-from automl_rec.plugin import Component, hooks
 from automl_rec.objectives import resolve
+from automl_rec.plugin import Component, hooks
 from automl_rec.registry import Registry
 from automl_rec.space.checker import check
 from automl_rec.testing.planted import planted_tiny
