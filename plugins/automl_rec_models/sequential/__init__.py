@@ -70,12 +70,14 @@ COMIREC_SOURCE = (
     "code draws ranks log-uniformly, and finds the best of all items exactly. Diversity, off by "
     "default, chooses lists greedily by the first categorical feature of the items."
 )
+SEVERAL = {"interests": (2, 4, 8)}
 COMIREC_READING: dict[str, Domain] = {
+    "interests": Choice((1, 2, 4, 8), 4),
     "length": Choice((10, 20, 50, 100), 20),
     "negatives": Integer(10, 5000, 1280, log=True),
     "sampler": Choice(("popularity", "uniform"), "popularity"),
     "draw": Choice(("user", "edge"), "user"),
-    "readout": Choice(("hard", "soft"), "hard"),
+    "readout": Choice(("hard", "soft"), "hard", only_if=SEVERAL),
     "power": Float(1.0, 8.0, 1.0, only_if={"readout": ("soft",)}),
     "diversity": Float(0.0, 10.0, 0.0, search=False),
 }
@@ -88,7 +90,6 @@ COMIREC_SA = Component(
     implementation=f"{HOME}.comirec:ComiRecSa",
     hyperparameters={
         "width": Choice((16, 32, 64, 128, 256), 64),
-        "interests": Choice((1, 2, 4, 8), 4),
         **COMIREC_READING,
     },
     training=gradient_training(batch_size=128, batch_sizes=(128, 256, 512, 1024), patience=20),
@@ -103,10 +104,9 @@ COMIREC_DR = Component(
     implementation=f"{HOME}.comirec:ComiRecDr",
     hyperparameters={
         "width": Choice((16, 32, 64, 128), 64),
-        "interests": Choice((1, 2, 4, 8), 4),
-        "matrices": Choice(("position", "interest"), "position"),
-        "rounds": Integer(1, 5, 3, search=False),
         **COMIREC_READING,
+        "matrices": Choice(("position", "interest"), "position"),
+        "rounds": Integer(1, 5, 3, search=False, only_if=SEVERAL),
     },
     training=gradient_training(
         learning_rate=5e-3, batch_size=128, batch_sizes=(128, 256, 512, 1024), patience=20

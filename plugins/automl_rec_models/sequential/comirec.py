@@ -39,7 +39,7 @@ class ComiRec(GradientModel):
         negatives: int,
         sampler: Literal["popularity", "uniform"],
         draw: Literal["user", "edge"],
-        readout: Literal["hard", "soft"],
+        readout: Literal["hard", "soft"] = "hard",
         power: float = 1.0,
         diversity: float,
     ) -> None:
@@ -178,7 +178,7 @@ class ComiRecDr(ComiRec):
         layers: Layers,
         *,
         matrices: Literal["position", "interest"],
-        rounds: int,
+        rounds: int = 1,
         **reading: Any,
     ) -> None:
         super().__init__(catalog, layers, **reading)
