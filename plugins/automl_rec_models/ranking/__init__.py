@@ -48,8 +48,7 @@ DEEPFM = Component(
     summary="A factorisation machine and a perceptron on the same tables.",
     source=(
         "Guo et al., IJCAI 2017, equations 1 to 4. Defaults of RecBole: width 10, three layers of "
-        "128, dropout 0.2; regularisation chosen on Frappe, and the learning rate, 1e-3 there, which "
-        "takes more epochs to the same place."
+        "128, dropout 0.2; learning rate (1e-3 there) and regularisation chosen on Frappe."
     ),
     implementation=f"{HOME}.deepfm:DeepFm",
     hyperparameters={
