@@ -1,12 +1,19 @@
 """What is proposed, in which order, and never twice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import pytest
 
 from automl_rec.objectives.objective import Objective
+from automl_rec.plugin import Choice, Component, Domain
+from automl_rec.registry import Plugin, Registry
 from automl_rec.search.enumeration import configurations
 from automl_rec.search.proposals import Proposal, Proposals
 from automl_rec.search.samplers import make_sampler
 from automl_rec.search.suggestions import Lesson, Suggestions
+from automl_rec.space.checker import check
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.space.space import Space
 
@@ -77,3 +84,40 @@ def test_an_infinite_space_is_never_exhausted_by_repeats(space_of: SpaceOf) -> N
         value = 0.9 if name == "tiny" else 0.1
         source.tell(proposal, Lesson({"ndcg@10": value, "bytes": 10.0}))
     assert names.count("tiny") == 3
+
+
+CHAINED: Mapping[str, Domain] = {
+    "loss": Choice(("bce", "sampled", "full"), "bce"),
+    "negatives": Choice((1, 4), 4, only_if={"loss": ("bce", "sampled")}),
+    "sampler": Choice(("uniform", "popularity"), "uniform", only_if={"loss": ("bce", "sampled")}),
+    "power": Choice((0.5, 1.0), 0.5, only_if={"sampler": ("popularity",), "negatives": (4,)}),
+}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+def test_what_differs_in_nothing_that_acts_is_run_once(
+    sampler: Literal["tpe", "nsga2", "random"],
+) -> None:
+    chained = Component("model", "chained", "s", "s", "no:where", CHAINED, compressible=frozenset())
+    registry = Registry([Plugin("made-up", "acme", "1.0", components=(chained,))])
+    text = "data: {source: movielens-small}\nobjectives: [ndcg@10, bytes]\nmodel: chained\n"
+    space = check(text, Path("space.yaml"), registry)
+    # For each of two losses: 1 negative with 2 samplers; 4 with uniform; 4 with 2 powers. And full.
+    source = Proposals(
+        space, Suggestions(space, OBJECTIVES, make_sampler(sampler, 0)), (), {}, seed=0
+    )
+    found = []
+    while (proposal := source.next()) is not None:
+        found.append(proposal.configuration)
+        source.tell(proposal, GOOD)
+    assert (
+        len(found)
+        == len({configuration.text for configuration in found})
+        == space.configurations()
+        == 2 * 5 + 1
+    )
+    for configuration in found:
+        values = configuration.model.hyperparameters
+        assert ("negatives" in values) == ("sampler" in values) == (values["loss"] != "full")
+        acts = values.get("sampler") == "popularity" and values.get("negatives") == 4
+        assert ("power" in values) == acts
