@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from automl_rec import export, serving
+from automl_rec.builder import build, finalize
 from automl_rec.cli import main
 from automl_rec.data import Prepared
 from automl_rec.data.catalog_files import read_catalog
@@ -218,3 +219,21 @@ def test_asking_for_judgements_names_the_command_that_makes_lists(
 ) -> None:
     assert main(["predict", str(artefact), "--rows", "rows.csv"]) == 2
     assert f"Use automl-rec recommend {artefact} --users USER." in capsys.readouterr().err
+
+
+def test_a_model_of_features_scores_as_before_when_it_is_loaded(
+    prepared: Prepared, registry: Registry, tmp_path: Path
+) -> None:
+    items = prepared.catalog.num_items
+    shelf = Feature("categorical", (np.arange(items) % 4).astype(np.int32), 4)
+    catalog = replace(prepared.catalog, item_features={"shelf": shelf})
+    values = {"width": 8, "layers": 0, "user_ids": True, "item_ids": False, "temperature": 0.1}
+    configuration = Configuration(Chosen("two-tower", {**values, "masking": "none"}))
+    served = finalize(build(configuration, catalog, registry, seed=0))
+    export.write_model(tmp_path / "trial", served, configuration)
+    content = export.Artefact(tmp_path / "trial", {}, with_catalog(prepared, catalog), {}, {})
+    loaded = recommender(export.write(tmp_path / "artefact", content))
+    requests = requests_of(loaded.known, np.arange(60))
+    scores = loaded.served.scores(requests)
+    assert torch.equal(scores, served.scores(requests))
+    assert len(scores[0].unique()) == 4
