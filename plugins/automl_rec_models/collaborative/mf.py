@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from automl_rec.plugin import Batch, Catalog, GradientModel, Layers, Pairs, Requests
+from automl_rec_models.contrastive import contrastive
 from automl_rec_models.cosines import inverse_lengths, normalise
 from automl_rec_models.inner_products import inner_products
 from automl_rec_models.losses import (
     binary_cross_entropy,
     calibrated_beta,
-    cosine_contrastive,
     in_batch_softmax,
     sampled_softmax,
     warp,
@@ -136,15 +136,12 @@ class Mf(GradientModel):
         if self._log_shares is not None:
             return in_batch_softmax(users @ items.T, batch.items, self._log_shares[batch.items])
         if self._loss == "ccl":
-            users, items, negatives = (F.normalize(r, dim=-1) for r in (users, items, negatives))
+            rows = (F.normalize(part, dim=-1) for part in (users, items, negatives))
+            return contrastive(*rows, weight=self._weight, margin=self._margin)
         positives, others = (users * items).sum(1), _products(users, negatives)
         return self._sampled_loss(batch, positives, others)
 
     def _sampled_loss(self, batch: Pairs, positives: Tensor, negatives: Tensor) -> Tensor:
-        if self._loss == "ccl":
-            return cosine_contrastive(
-                positives, negatives, weight=self._weight, margin=self._margin
-            )
         if self._loss in {"bce", "gbce"}:
             return binary_cross_entropy(positives, negatives, self._beta)
         others = without_targets(negatives, batch.negatives, batch.items)
