@@ -15,7 +15,8 @@ MODELS = {
     "closed form": "model: {ease: {regularization: 20}}\n"
     "sparsity: {magnitude: {density: 0.2, mode: one-shot, scope: uniform}}\n",
     "gradient": "model: {bpr-mf: {width: 8, epochs: 3, learning_rate: 0.01, regularization: 1e-4, "
-    "negatives: 1, sampler: popularity, exponent: 0.75, draw: edge, batch_size: 256}}\nembedding: {full: {precision: int8}}\n",
+    "negatives: 1, sampler: popularity, exponent: 0.75, draw: edge, batch_size: 256}}\n"
+    "embedding: {full: {precision: int8}}\n",
     "buffer": "model: popularity\n",
 }
 
