@@ -63,8 +63,9 @@ class _SharedHinge(torch.autograd.Function):
             torch.mm(slopes, negatives, out=of_vectors[part])
             of_negatives.addmm_(slopes.T, vectors[part])
         ctx.save_for_backward(of_vectors, of_negatives)
-        ctx.pairs = max(1, len(vectors) * len(negatives))
-        return total / ctx.pairs
+        pairs = max(1, len(vectors) * len(negatives))
+        ctx.pairs = pairs
+        return total / pairs
 
     @staticmethod
     @once_differentiable
