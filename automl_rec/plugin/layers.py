@@ -75,7 +75,7 @@ class Layers:
             name: unique in the model.
             width: columns D.
             std: standard deviation of the normal start.
-            lookups: rows read to score one user.
+            lookups: rows read to score one user, or to judge one row.
             scored: whether scoring one user multiplies all rows with a vector.
             ids: which ids it has rows for, in the words of `Catalog.counts`; ``name`` if None.
             rows: number of ids of a table that belongs to the model alone (positions) and is never
@@ -118,7 +118,7 @@ class Layers:
             n_out: width of the output.
             bias: whether it adds one.
             std: standard deviation of the normal start; default Xavier.
-            products: vectors it is applied to when one user is scored.
+            products: vectors it is applied to when one user is scored, or one row judged.
             sensitive: whether compression leaves it alone.
         """
         weight = Weight(name, n_out, n_in, "linear", Use(products), sensitive=sensitive)

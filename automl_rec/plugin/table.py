@@ -24,7 +24,7 @@ class Field:
         width: columns D the model expects.
         std: standard deviation of the rows at the start.
         counts: (N,) int64 train counts of the ids, or None where nothing counts them.
-        lookups: rows read to score one user.
+        lookups: rows read to score one user, or to judge one row.
         scored: whether scoring one user multiplies all rows with a vector.
     """
 

@@ -15,7 +15,7 @@ Role: TypeAlias = Literal["table", "linear", "item-item"]
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """How often a weight is read to score one user against all items.
+    """How often a weight is read to score one user against all items, or to judge one row.
 
     Attributes:
         products: matrix-vector products.

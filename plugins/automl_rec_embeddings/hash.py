@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from automl_rec.plugin import Field, Infeasible, PlainTable, Table
+from automl_rec.plugin import Field, PlainTable, Table
 from automl_rec_embeddings.codecs import CodedEmbedding
 from automl_rec_embeddings.combinations import Combination, Concat, Product, Sum
 from automl_rec_embeddings.composition import ComposedTable
@@ -29,8 +29,8 @@ class Hash(CodedEmbedding):
 
     Two hashes have separate stores: in a shared one, ids with the same two slots in another order
     would be equal. With two hashes that are added or multiplied, a frequent id has its own row in
-    the first store and reads nothing of the second. A field that this would not make smaller keeps
-    full rows.
+    the first store and reads nothing of the second. Rows of fewer columns than hashes are added,
+    never set side by side. A field that this would not make smaller keeps full rows.
 
     Source: Weinberger et al., 2009 (hashing trick); double hashing after Zhang et al., 2020; the
     share of own rows after the frequency-aware tables of industry. Ours draws universal hash
@@ -51,27 +51,30 @@ class Hash(CodedEmbedding):
 
     def table(self, field: Field, generator: torch.Generator) -> Table:
         """See `Embedding.table`."""
-        if self.combination.needs_every_part and field.width < self.hashes:
-            raise Infeasible(
-                f"hash needs {self.hashes} columns to set {self.hashes} rows side by side, but the "
-                f"{field.name} table has {field.width}. Widen the model, or combine by sum or mul."
-            )
         slots = max(round(self.ratio * field.num_rows), 1)
         hot = 0 if field.counts is None else min(round(self.hot_share * slots), slots - 1)
         # Decided before anything is drawn: a full table then starts as it would without a hash.
-        if self._bytes(field, slots, hot) >= field.num_rows * field.width * FLOAT32_BYTES:
+        combination = self._combination(field)
+        if (
+            self._bytes(combination, field, slots, hot)
+            >= field.num_rows * field.width * FLOAT32_BYTES
+        ):
             return PlainTable(field, generator)
         transform: IdTransform = UniversalHash([slots - hot] * self.hashes, generator)
         if field.counts is not None and hot:
-            everywhere = self.combination.needs_every_part
+            everywhere = combination.needs_every_part
             transform = HotRows(transform, field.counts, hot, in_every_store=everywhere)
         output = SameWidth(field.width)
-        return ComposedTable(field, transform, self.combination, output, generator)
+        return ComposedTable(field, transform, combination, output, generator)
 
-    def _bytes(self, field: Field, slots: int, hot: int) -> int:
+    def _combination(self, field: Field) -> Combination:
+        narrow = self.combination.needs_every_part and field.width < self.hashes
+        return Sum() if narrow else self.combination
+
+    def _bytes(self, combination: Combination, field: Field, slots: int, hot: int) -> int:
         """Bytes of the stores, the remap of hot ids and the hash coefficients."""
-        widths = self.combination.widths(field.width, self.hashes)
-        others = slots if self.combination.needs_every_part else slots - hot
+        widths = combination.widths(field.width, self.hashes)
+        others = slots if combination.needs_every_part else slots - hot
         numbers = slots * widths[0] + others * sum(widths[1:])
         remap = field.num_rows * smallest_unsigned(hot).itemsize if hot else 0
         return numbers * FLOAT32_BYTES + remap + self.hashes * COEFFICIENT_BYTES

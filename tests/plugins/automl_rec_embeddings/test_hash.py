@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from automl_rec.plugin import Field, Infeasible, PlainTable, Table
+from automl_rec.plugin import Field, PlainTable, Table
 from automl_rec_embeddings.composition import ComposedTable
 from automl_rec_embeddings.hash import Hash
 
@@ -97,6 +97,6 @@ def test_scoring_costs_the_stored_rows_unless_they_are_multiplied() -> None:
     assert products == [IDS, IDS]
 
 
-def test_a_table_too_narrow_to_be_divided_is_refused() -> None:
-    with pytest.raises(Infeasible, match="but the item table has 1"):
-        table(hashes=2, combine="concat", width=1)
+def test_rows_too_narrow_to_stand_side_by_side_are_added() -> None:
+    divided, added = (table(hashes=2, combine=combine, width=1) for combine in ("concat", "sum"))
+    assert torch.equal(divided.rows(), added.rows())
