@@ -158,7 +158,19 @@ class Catalog:
             name: ``"user"``; ``"item"``; ``"user.NAME"`` or ``"item.NAME"``, a categorical or
                 multi-valued feature, counted once an interaction; with rows, a categorical or
                 multi-valued field.
+
+        Returns:
+            Computed once, do not change it.
         """
+        if name not in self._counts:
+            self._counts[name] = self._counted(name)
+        return self._counts[name]
+
+    @cached_property
+    def _counts(self) -> dict[str, IntArray]:
+        return {}
+
+    def _counted(self, name: str) -> IntArray:
         if self.rows is not None:
             return self._value_counts(self.rows.fields[name], np.ones(len(self.rows), np.int64))
         role, _, feature = name.partition(".")
