@@ -47,11 +47,15 @@ def test_a_user_who_met_everything_gets_any_item() -> None:
     assert drawn[1].unique().tolist() == [0, 2]
 
 
-def test_popularity_draws_follow_counts_to_the_power_three_quarters() -> None:
+@pytest.mark.parametrize(
+    ("exponent", "expected"), [(0.75, [1000, 8000, 27_000]), (0.5, [1000, 4000, 9000])]
+)
+def test_popularity_draws_follow_counts_to_a_power(exponent: float, expected: list[int]) -> None:
     items = np.repeat(np.arange(4), [0, 1, 16, 81]).astype(np.int32)
     histories = Histories(np.arange(len(items) + 1), items)  # a user an event
-    sampling = Sampling(sampler="popularity")
-    drawn = draw(Catalog(4, histories), sampling, torch.zeros(1, dtype=torch.int64), 36_000)
+    sampling = Sampling(sampler="popularity", exponent=exponent)
+    nobody = torch.zeros(1, dtype=torch.int64)
+    drawn = draw(Catalog(4, histories), sampling, nobody, sum(expected))
     counts = np.bincount(drawn.flatten(), minlength=4)
     assert counts[0] == 0
-    np.testing.assert_allclose(counts[1:], [1000, 8000, 27_000], rtol=0.1)
+    np.testing.assert_allclose(counts[1:], expected, rtol=0.1)
