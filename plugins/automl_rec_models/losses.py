@@ -91,7 +91,7 @@ def in_batch_softmax(scores: Tensor, items: Tensor, log_shares: Tensor) -> Tenso
         log_shares: (B,) logarithms of the share of positives that each item has.
     """
     again = (items == items[:, None]).fill_diagonal_(fill_value=False)
-    logits = (scores - log_shares).masked_fill(again, -torch.inf)
+    logits = (scores - log_shares).masked_fill_(again, -torch.inf)
     return F.cross_entropy(logits, torch.arange(len(items)))
 
 

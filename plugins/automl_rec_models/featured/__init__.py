@@ -30,7 +30,10 @@ TWO_TOWER = Component(
         "masking_temperature": Float(0.03, 0.5, 0.1, log=True, only_if=MASKED),
         "value_dropout": Float(0.0, 0.5, 0.2, only_if=MASKED),
     },
-    training=gradient_training(batch_size=1024),
+    # A step holds a score of each user of the batch for each of its items.
+    training=gradient_training(
+        learning_rate=3e-3, batch_size=1024, batch_sizes=(256, 512, 1024, 2048, 4096)
+    ),
 )
 
 COMPONENTS = (TWO_TOWER,)

@@ -98,7 +98,7 @@ class TwoTower(GradientModel):
     def loss(self, batch: Batch) -> Tensor:
         """See `TrainedModel.loss`."""
         assert isinstance(batch, Pairs)
-        scores = self.user(batch.users) @ self.item(batch.items).T / self._temperature
+        scores = self.user(batch.users) / self._temperature @ self.item(batch.items).T
         main = in_batch_softmax(scores, batch.items, self._log_shares[batch.items])
         if self._masking == "none":
             return main
@@ -109,7 +109,7 @@ class TwoTower(GradientModel):
         masked = self._masked()
         first = self.item(items, masked, self._value_dropout)
         second = self.item(items, ~masked, self._value_dropout)
-        return F.cross_entropy(first @ second.T / self._sharpness, torch.arange(len(items)))
+        return F.cross_entropy(first / self._sharpness @ second.T, torch.arange(len(items)))
 
     def scores(self, requests: Requests) -> Tensor:
         """See `RetrievalModel.scores`."""

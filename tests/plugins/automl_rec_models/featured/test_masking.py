@@ -42,7 +42,7 @@ def shares(*features: Feature | None) -> list[sp.csr_matrix]:
 def test_an_item_draws_one_of_its_values_and_unknown_is_a_value() -> None:
     nothing = [0, 0, 0, 1]
     expected = [[0.5, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], nothing, nothing, [1, 0, 0, 0]]
-    np.testing.assert_allclose(membership(TAGS, ALL).toarray(), expected)
+    np.testing.assert_allclose(membership(TAGS, ALL).toarray(), np.array(expected))
     codes = [[0, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1], [1, 0, 0], [1, 0, 0]]
     np.testing.assert_allclose(membership(COLOUR, ALL).toarray(), codes)
 
