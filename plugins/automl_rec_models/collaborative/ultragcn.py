@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -31,7 +32,8 @@ class UltraGcn(GradientModel):
     of i of omega_ij softplus(-s_uj), plus the penalty. A user without items weighs nothing.
 
     Source: Mao et al., CIKM 2021, equations 9 to 15.
-    Ours lets a batch share its negatives and by default penalises the rows of a batch alone.
+    Ours lets a batch share its negatives, penalises the rows of a batch alone unless asked, and can
+    start where popularity alone would bring it, a state in which the published one stays for long.
 
     Args:
         catalog: sizes.
@@ -53,6 +55,8 @@ class UltraGcn(GradientModel):
         shared_negatives: drawn for each batch, for the sampler ``"shared-uniform"``.
         draw: how positives are drawn.
         start: standard deviation of the rows at the start.
+        popular_start: whether the first column of both tables starts as the scores that are best
+            where all users are the same.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class UltraGcn(GradientModel):
         shared_negatives: int = 0,
         draw: Draw = "edge",
         start: float = 1e-4,
+        popular_start: bool = False,
     ) -> None:
         super().__init__()
         self.user = layers.table("user", width, std=start)
@@ -85,19 +90,41 @@ class UltraGcn(GradientModel):
         self.positive_weights = base_positive, degree_positive
         self.negative_weights = base_negative, degree_negative
         self.regularization, self.decay = regularization, decay
+        self.popular_start = popular_start
         self.neighbours, self.own_neighbour = neighbours, own_neighbour
 
     def begin(self, catalog: Catalog, generator: torch.Generator) -> None:
         """See `TrainedModel.begin`."""
         users, items = catalog.user_counts, catalog.item_counts
         of_users = np.divide(np.sqrt(users + 1), users, out=np.zeros(len(users)), where=users > 0)
+        of_items = 1 / np.sqrt(items + 1)
         self._user_factors = torch.from_numpy(of_users.astype(np.float32))
-        self._item_factors = torch.from_numpy((1 / np.sqrt(items + 1)).astype(np.float32))
+        self._item_factors = torch.from_numpy(of_items.astype(np.float32))
         self._graph: Neighbours | None = None
+        if self.popular_start:
+            self._start_at(torch.from_numpy(self._log_odds(catalog)))
         if self.neighbours > 0:
             self._graph = strongest_neighbours(
                 catalog.matrix, self.neighbours, itself=self.own_neighbour
             )
+
+    def _log_odds(self, catalog: Catalog) -> npt.NDArray[np.float32]:
+        """The scores of items at which the loss, the same for every user, is least: (I,)."""
+        users, items = self._user_factors.numpy(), self._item_factors.numpy()
+        (w1, w2), (w3, w4) = self.positive_weights, self.negative_weights
+        met = w1 * catalog.item_counts + w2 * items * (catalog.matrix.T @ users)
+        events, of_events = catalog.user_counts.sum(), catalog.user_counts @ users
+        unmet = self.negative_weight / len(items) * (w3 * events + w4 * items * of_events)
+        least = met.min(where=met > 0, initial=np.inf)  # as if an unmet item were met so
+        return np.asarray(np.log(np.maximum(met, least) / unmet), np.float32)
+
+    def _start_at(self, scores: Tensor) -> None:
+        """Lets the first column of both tables make these scores (I,) for every user."""
+        users, items = self.user.rows().clone(), self.item.rows().clone()
+        size = scores.abs().mean().sqrt().clamp(min=1.0)
+        users[:, 0], items[:, 0] = size, scores / size
+        self.user.assign(users)
+        self.item.assign(items)
 
     def loss(self, batch: Batch) -> Tensor:
         """See `TrainedModel.loss`; summed over the positives."""

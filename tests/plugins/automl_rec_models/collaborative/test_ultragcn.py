@@ -112,6 +112,20 @@ def test_users_and_items_without_degree_keep_everything_finite() -> None:
     assert all(part.grad is not None and part.grad.isfinite().all() for part in model.parameters())
 
 
+def test_a_popular_start_is_where_items_stay_if_users_are_alike(catalog: Catalog) -> None:
+    still = {"neighbours": 0, "regularization": 0.0, "start": 0.0}
+    model = model_of(catalog, popular_start=True, **still)
+    matrix = catalog.matrix.tocoo()
+    users, items = torch.from_numpy(matrix.row).long(), torch.from_numpy(matrix.col).long()
+    loss = model.loss(Pairs(users, items, torch.arange(12)))
+    (slope,) = torch.autograd.grad(loss, model.item.weights()[0].trainable)
+    scores = model.user.rows() @ model.item.rows().T
+    assert torch.equal(scores, scores[:1].expand(40, -1))
+    assert scores.std() > 0.1
+    assert slope[:11].abs().max() < 1e-4 < slope[11].abs().max()
+    assert scores[0, 11] <= scores.min()
+
+
 def test_the_graph_of_items_is_no_part_of_what_is_stored(catalog: Catalog) -> None:
     assert len(model_of(catalog).state_dict()) == 2
 
