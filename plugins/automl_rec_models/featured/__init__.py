@@ -22,7 +22,7 @@ TWO_TOWER = Component(
         "width": Integer(8, 256, 64, log=True),
         "layers": Integer(0, 2, 1),
         "hidden": Choice((32, 64, 128, 256, 512), 128, only_if={"layers": (1, 2)}),
-        "user_ids": Choice((True, False), default=True),
+        "user_ids": Choice((True, False), default=True, search=False),
         "item_ids": Choice((True, False), default=True),
         "temperature": Float(0.03, 0.5, 0.1, log=True),
         "masking": Choice(("none", "rfm", "cfm"), "none"),

@@ -149,6 +149,15 @@ def test_features_change_the_digest(tmp_path: Path, request_: DataRequest) -> No
     assert len(digests | {prepare(with_features, tmp_path / "cache").digest}) == 3
 
 
+def test_vectors_come_back_with_their_width(tmp_path: Path, request_: DataRequest) -> None:
+    (tmp_path / "users.csv").write_text("user,at\n1,2|3.5\n9,0|1\n")
+    features = FeatureFile(str(tmp_path / "users.csv"), {"at": "vector"})
+    prepared = prepare(replace(request_, user_features=features), tmp_path / "cache")
+    found = prepared.catalog.user_features["at"]
+    assert (found.kind, found.cardinality, found.indptr) == ("vector", 2, None)
+    assert found.values.tolist() == [[0, 0], [2, 3.5], *[[0, 0]] * 4]
+
+
 def test_extension_of_a_feature_file_changes_the_digest(
     tmp_path: Path, request_: DataRequest
 ) -> None:
