@@ -62,7 +62,7 @@ ULTRAGCN = Component(
         "batch, negatives may have been met, an item is its own first neighbour. Ours lets a batch "
         "share its negatives, penalises the rows of a batch, and starts at the scores that are "
         "best where all users are the same. Published, on Gowalla: sampler uniform, decay all, "
-        "popular_start false, start 1e-4, learning rate 1e-4, batch 512; other defaults are its. "
+        "popular_start false, learning rate 1e-4, batch 512; other defaults are its. "
         "On MovieLens 1M it has width 128, 200 negatives of weight 200, bases 1e-7, "
         "neighbour_weight 1e-3 and start 1e-3."
     ),
@@ -84,7 +84,7 @@ ULTRAGCN = Component(
         "neighbour_weight": Float(1e-7, 3.0, 5e-4, log=True, only_if=WITH_NEIGHBOURS),
         "own_neighbour": Choice((True, False), default=True, search=False, only_if=WITH_NEIGHBOURS),
         "popular_start": Choice((True, False), default=True, search=False),
-        "start": Float(1e-4, 1e-1, 1e-1, log=True, search=False),
+        "start": Float(1e-4, 1e-1, 1e-4, log=True, search=False),
     },
     training=gradient_training(learning_rate=5e-3),
 )
