@@ -43,9 +43,7 @@ def read(table: Table, *items: Tensor) -> Reading:
 
 
 def products(vectors: Tensor, reading: Reading, items: Tensor) -> Tensor:
-    """Inner products of vectors (B, D) with items (N,), or with their own (B, N): (B, N)."""
-    if items.ndim == 1:
-        return vectors @ reading.of(items).T
+    """Inner products of vectors (B, D) with their own items (B, N): (B, N)."""
     if items.shape[1] * READ_AGAIN < len(reading.rows):
         return inner_products(vectors, reading.of(items))
     return (vectors @ reading.rows.T).gather(1, reading.places[items])

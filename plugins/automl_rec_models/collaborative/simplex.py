@@ -16,6 +16,7 @@ from automl_rec.plugin import (
 )
 from automl_rec_models.collaborative.bags import Bags
 from automl_rec_models.collaborative.reading import Reading, products, read
+from automl_rec_models.contrastive import contrastive
 from automl_rec_models.dropout import dropout as dropped
 from automl_rec_models.losses import cosine_contrastive
 from automl_rec_models.sampling import Draw, Sampler, pair_sampling
@@ -107,13 +108,7 @@ class SimpleX(GradientModel):
         users = F.normalize(self._mixed(own, reading, history), dim=1)
         if self.training:
             users = dropped(users, self.dropout)
-        unit = Reading(F.normalize(reading.rows, dim=1), reading.places)
-        loss = cosine_contrastive(
-            (users * F.normalize(items, dim=1)).sum(1),
-            products(users, unit, batch.negatives),
-            weight=self.negative_weight,
-            margin=self.margin,
-        )
+        loss = self._contrast(users, F.normalize(items, dim=1), batch.negatives, reading)
         lengths = own.square().sum(1).mean()
         lengths = lengths + reading.mean_square(batch.items) + reading.mean_square(batch.negatives)
         return loss + self.regularization / 2 * lengths
@@ -136,6 +131,17 @@ class SimpleX(GradientModel):
         """Multiply-adds of the aggregation and of the items' lengths."""
         per_item = 1 if self.key is None else 2
         return self.item.num_rows + per_item * self.known * self.item.width
+
+    def _contrast(
+        self, users: Tensor, items: Tensor, negatives: Tensor, reading: Reading
+    ) -> Tensor:
+        """The loss of users and positives (B, D), both of length 1, and negative ids."""
+        how = {"weight": self.negative_weight, "margin": self.margin}
+        if negatives.ndim == 1:
+            return contrastive(users, items, F.normalize(reading.of(negatives), dim=1), **how)
+        unit = Reading(F.normalize(reading.rows, dim=1), reading.places)
+        cosines = products(users, unit, negatives)
+        return cosine_contrastive((users * items).sum(1), cosines, **how)
 
     def _trained_history(self, batch: Pairs) -> "_History":
         if self.value is None:

@@ -1,13 +1,11 @@
 """UltraGCN: matrix factorisation whose loss holds what a graph convolution would converge to."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from automl_rec.plugin import (
     Batch,
@@ -19,6 +17,7 @@ from automl_rec.plugin import (
 )
 from automl_rec_models.collaborative.item_graph import Neighbours, strongest_neighbours
 from automl_rec_models.collaborative.reading import Reading, products, read
+from automl_rec_models.collaborative.softplus import product_softplus, weighted_softplus
 from automl_rec_models.inner_products import inner_products
 from automl_rec_models.sampling import Draw, Sampler, pair_sampling
 
@@ -132,12 +131,9 @@ class UltraGcn(GradientModel):
         near, weights = self._attracting(batch)  # (B, 1 + K)
         users = self.user.lookup(batch.users)
         reading = read(self.item, near, batch.negatives)
-        attracted = inner_products(users, reading.of(near))
-        repelled = products(users, reading, batch.negatives)
-        share = self.negative_weight / repelled.shape[1]
-        positive = weighted_softplus(-attracted, weights)
-        negative = weighted_softplus(repelled, share * self._repelling(batch))
-        return positive + negative + self._penalty(batch, users, reading)
+        attracting = weighted_softplus(-inner_products(users, reading.of(near)), weights)
+        repelling = self._repelling(batch, users, reading)
+        return attracting + repelling + self._penalty(batch, users, reading)
 
     def scores(self, requests: Requests) -> Tensor:
         """See `RetrievalModel.scores`."""
@@ -156,11 +152,15 @@ class UltraGcn(GradientModel):
             torch.cat([weights, self.neighbour_weight * near[1]], 1),
         )
 
-    def _repelling(self, batch: Pairs) -> Tensor:
-        """The weights of the negatives: (B, N)."""
-        base, degree = self.negative_weights
-        of_users = degree * self._user_factors[batch.users]
-        return (of_users[:, None] * self._item_factors[batch.negatives]).add_(base)
+    def _repelling(self, batch: Pairs, users: Tensor, reading: Reading) -> Tensor:
+        """The terms of the negatives."""
+        negatives, share = batch.negatives, self.negative_weight / batch.negatives.shape[-1]
+        base, degree = (share * weight for weight in self.negative_weights)
+        of_users, of_items = degree * self._user_factors[batch.users], self._item_factors[negatives]
+        if negatives.ndim == 1:
+            return product_softplus(users, reading.of(negatives), of_users, of_items, base)
+        weights = base + of_users[:, None] * of_items
+        return weighted_softplus(products(users, reading, negatives), weights)
 
     def _penalty(self, batch: Pairs, users: Tensor, reading: Reading) -> Tensor:
         if self.decay == "all":
@@ -169,28 +169,3 @@ class UltraGcn(GradientModel):
             of_items = reading.mean_square(batch.items) + reading.mean_square(batch.negatives)
             squares = users.square().sum() + len(users) * of_items
         return self.regularization / 2 * squares
-
-
-def weighted_softplus(values: Tensor, weights: Tensor) -> Tensor:
-    """Sum of ``weights * softplus(values)``, differentiable by the values (B, N).
-
-    What ``weights`` (B, N) hold is lost.
-    """
-    result: Tensor = _WeightedSoftplus.apply(values, weights)  # type: ignore[no-untyped-call]
-    return result
-
-
-class _WeightedSoftplus(torch.autograd.Function):
-    """Half the passes over memory that autograd would take."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, weights: Tensor) -> Tensor:
-        total = F.softplus(values).reshape(-1).dot(weights.reshape(-1))
-        ctx.save_for_backward(weights.mul_(torch.sigmoid(values)))
-        return total
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
-        (slopes,) = ctx.saved_tensors
-        return slopes.mul_(slope), None
