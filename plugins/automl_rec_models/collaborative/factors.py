@@ -53,6 +53,7 @@ MF = Component(
         "negatives": Integer(1, 128, 16, log=True, only_if=FOR_EACH_POSITIVE),
         "negative_weight": Float(1.0, 1000.0, 150.0, log=True, only_if={"loss": ("ccl",)}),
         "margin": Float(0.0, 0.95, 0.9, only_if={"loss": ("ccl",)}),
+        "start": Float(1e-4, 0.1, 1e-4, log=True, only_if={"loss": ("ccl",)}),
         "calibration": Float(0.1, 1.0, 0.75, only_if={"loss": ("gbce",)}),
     },
     training=gradient_training(learning_rate=1e-4, batch_size=512),

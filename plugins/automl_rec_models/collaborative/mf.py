@@ -24,10 +24,7 @@ from automl_rec_models.softmax import cross_entropy
 Loss: TypeAlias = Literal["ccl", "bce", "gbce", "sampled-softmax", "in-batch", "softmax", "warp"]
 
 START = 0.1
-"""Standard deviation of the rows at the start, for losses of inner products."""
-
-COSINE_START = 1e-4
-"""The same for cosines, which have no use for lengths: short rows turn fast."""
+"""Standard deviation of the rows at the start."""
 
 
 class Mf(GradientModel):
@@ -52,6 +49,8 @@ class Mf(GradientModel):
         exponent: of the train counts, for the sampler ``"popularity"``.
         negative_weight: of the negatives, for ``"ccl"``.
         margin: the cosine up to which a negative costs nothing, for ``"ccl"``.
+        start: standard deviation of the rows at the start; cosines turn the faster, the shorter
+            rows are beside the learning rate.
         calibration: of ``"gbce"``; at 0 it is ``"bce"``.
     """
 
@@ -70,12 +69,12 @@ class Mf(GradientModel):
         exponent: float = 0.75,
         negative_weight: float = 0.0,
         margin: float = 0.0,
+        start: float = START,
         calibration: float = 0.0,
     ) -> None:
         super().__init__()
-        std = COSINE_START if loss == "ccl" else START
-        self.user = layers.table("user", width, std=std)
-        self.item = layers.table("item", width, std=std, lookups=0.0, scored=True)
+        self.user = layers.table("user", width, std=start)
+        self.item = layers.table("item", width, std=start, lookups=0.0, scored=True)
         drawn = negatives + shared_negatives
         self.sampling = pair_sampling(drawn, sampler, exponent, draw)
         self._loss, self._regularization = loss, regularization

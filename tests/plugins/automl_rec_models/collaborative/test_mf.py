@@ -89,6 +89,11 @@ def test_the_softmax_is_over_all_items(catalog: Catalog) -> None:
     torch.testing.assert_close(model.loss(batch), expected)
 
 
+def test_rows_start_as_long_as_asked(catalog: Catalog) -> None:
+    long, short = (built(catalog, start=start, **CCL).item.rows() for start in (0.1, 1e-3))
+    torch.testing.assert_close(long, 100 * short)
+
+
 @pytest.mark.parametrize("batch", [BATCH, SHARED], ids=["own", "shared"])
 def test_the_penalty_is_half_the_mean_squared_lengths(catalog: Catalog, batch: Pairs) -> None:
     free, bound = (built(catalog, loss="bce", regularization=r) for r in (0.0, 2.0))
@@ -126,7 +131,13 @@ def test_cosines_are_served_while_training_and_afterwards(
 CASES: dict[str, tuple[float, dict[str, Any]]] = {
     "ccl": (
         5e-3,
-        {"shared_negatives": 200, "negative_weight": 5.0, "margin": 0.4, "regularization": 1e-8},
+        {
+            "shared_negatives": 200,
+            "negative_weight": 5.0,
+            "margin": 0.4,
+            "start": 0.05,
+            "regularization": 1e-8,
+        },
     ),
     "bce": (0.02, {"shared_negatives": 100}),
     "gbce": (0.02, {"negatives": 4, "sampler": "uniform-rejecting", "calibration": 0.75}),
