@@ -1,17 +1,13 @@
 """The graph of items met together, of which each item keeps its strongest neighbours."""
 
-from collections.abc import Iterator
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-CHUNK_PRODUCTS = 2**23
-"""Products of the item-item matrix summed at once, which bounds the memory to some 200 MB."""
+from automl_rec_models.collaborative.nearest import chunks, largest, owners_of
 
 
 class Neighbours(NamedTuple):
@@ -41,42 +37,14 @@ def strongest_neighbours(matrix: sp.csr_matrix, count: int, *, itself: bool) -> 
     items = np.repeat(np.arange(matrix.shape[1])[:, None], count, 1)
     weights = np.zeros(items.shape, np.float32)
     columns = matrix.T.tocsr()
-    for start, stop in _chunks(sums):
+    for start, stop in chunks(columns, matrix):
         block = columns[start:stop] @ matrix  # (C, I)
-        owners = np.repeat(np.arange(start, stop), np.diff(block.indptr))
-        strengths = block.data / np.sqrt(sums[block.indices] + 1)
+        block.data = block.data / np.sqrt(sums[block.indices] + 1)
         if not itself:
-            strengths[owners == block.indices] = 0.0
-        kept, ranks = _largest(strengths, block.indices, block.indptr, count)
-        places = owners[kept], ranks
-        items[places] = block.indices[kept]
-        weights[places] = strengths[kept] * np.sqrt(sums[places[0]] + 1) / sums[places[0]]
+            block.data[start + owners_of(block) == block.indices] = 0.0
+            block.eliminate_zeros()
+        kept, ranks = largest(block, count)
+        owners = start + owners_of(block)[kept]
+        items[owners, ranks] = block.indices[kept]
+        weights[owners, ranks] = block.data[kept] * np.sqrt(sums[owners] + 1) / sums[owners]
     return Neighbours(torch.from_numpy(items), torch.from_numpy(weights))
-
-
-def _chunks(work: npt.NDArray[np.float64]) -> Iterator[tuple[int, int]]:
-    """Ranges of items whose products with all users' items are not too many at once."""
-    cuts = np.flatnonzero(np.diff(work.cumsum() // CHUNK_PRODUCTS)) + 1
-    yield from pairwise([0, *cuts.tolist(), len(work)])
-
-
-def _largest(
-    values: npt.NDArray[np.float64],
-    columns: npt.NDArray[np.integer],
-    indptr: npt.NDArray[np.integer],
-    count: int,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The places of each row's largest positive values, in order, and their ranks in the row."""
-    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    # A partition of each row leaves few values to be sorted: a tenth of the time.
-    least = np.array([_least(values[a:b], count) for a, b in pairwise(indptr.tolist())])
-    some = np.flatnonzero((values >= least[rows]) & (values > 0))
-    ordered = some[np.lexsort((columns[some], -values[some], rows[some]))]
-    starts = np.searchsorted(rows[ordered], np.arange(len(indptr) - 1))
-    ranks = np.arange(len(ordered)) - starts[rows[ordered]]
-    return ordered[ranks < count], ranks[ranks < count]
-
-
-def _least(values: npt.NDArray[np.float64], count: int) -> float:
-    """The smallest of the ``count`` largest values, 0 where there are no more than these."""
-    return float(np.partition(values, -count)[-count]) if len(values) > count else 0.0

@@ -83,7 +83,7 @@ class ItemKnn(ClosedFormModel):
         return np.asarray((self.saturation + 1) / (1 + self.saturation * length))
 
     def _similarities(self, columns: sp.csr_matrix) -> Iterator[sp.csr_matrix]:
-        """Similarities of successive items to all others: (C, I) each, columns sorted."""
+        """Similarities of successive items to all others: (C, I) each."""
         lengths = np.sqrt(np.bincount(owners_of(columns), columns.data**2, columns.shape[0]))
         users = columns.T.tocsr()
         for start, stop in chunks(columns, users):
@@ -95,5 +95,4 @@ class ItemKnn(ClosedFormModel):
             values[start + own == rows.indices] = 0.0
             rows.data = values.astype(np.float32)
             rows.eliminate_zeros()
-            rows.sort_indices()
             yield rows

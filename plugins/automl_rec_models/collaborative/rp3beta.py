@@ -76,7 +76,6 @@ class Rp3Beta(ClosedFormModel):
             rows.data *= gains[own] * gives[rows.indices]
             rows.data[own == rows.indices] = 0.0
             rows.eliminate_zeros()
-            rows.sort_indices()
             yield rows
 
 

@@ -77,5 +77,4 @@ class UserKnn(ClosedFormModel):
         rows.data = (rows.data / (lengths + self.shrinkage)).astype(np.float32)
         rows.data[rows.indices == requests.users.numpy()[owners]] = 0.0
         rows.eliminate_zeros()
-        rows.sort_indices()
         return rows

@@ -3,7 +3,7 @@ import pytest
 import scipy.sparse as sp
 
 from automl_rec.plugin import Catalog
-from automl_rec_models.collaborative import item_graph
+from automl_rec_models.collaborative import nearest
 from automl_rec_models.collaborative.item_graph import strongest_neighbours
 
 
@@ -27,7 +27,7 @@ def omega(matrix: sp.csr_matrix) -> np.ndarray:
 def test_neighbours_are_the_largest_of_each_row_in_order(
     catalog: Catalog, *, itself: bool, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(item_graph, "CHUNK_PRODUCTS", chunk)
+    monkeypatch.setattr(nearest, "CHUNK_PRODUCTS", chunk)
     expected = omega(catalog.matrix)
     if not itself:
         np.fill_diagonal(expected, 0)
