@@ -15,6 +15,7 @@ import torch
 from automl_rec import export
 from automl_rec.builder import Served, restore
 from automl_rec.data.catalog_files import read_catalog
+from automl_rec.data.request import Format, check_separator
 from automl_rec.data.row_batches import unlabelled
 from automl_rec.data.row_encoding import RowEncoding
 from automl_rec.data.table import open_table
@@ -131,16 +132,21 @@ class Ranker:
     manifest: dict[str, Any]
     measurements: dict[str, dict[str, dict[str, float | None]]]
 
-    def read(self, path: Path) -> pl.DataFrame:
+    def read(
+        self, path: Path, format: Format | None = None, separator: str | None = None
+    ) -> pl.DataFrame:
         """The rows of a file, as `predict` takes them.
 
         Args:
             path: CSV, TSV, Parquet or ``.inter``, with the columns the model was trained on.
+            format: None goes by the extension.
+            separator: one character between the fields of CSV and TSV; None is the format's.
 
         Raises:
             DataError: the file cannot be read, or a column is missing.
         """
-        table = open_table(str(path), None, None)
+        check_separator("separator", separator)
+        table = open_table(str(path), format, separator, least=1, section="")
         return table.read(self.encoding.read_columns(table.header, str(path)))
 
     def predict(self, rows: pl.DataFrame, where: str = "rows") -> pl.DataFrame:

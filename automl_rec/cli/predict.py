@@ -5,6 +5,8 @@ from pathlib import Path
 
 from automl_rec.cli.options import Commands, add_json
 
+FORMATS = ("csv", "tsv", "parquet", "inter")
+
 
 def add(commands: Commands) -> None:
     """Declares the command."""
@@ -16,6 +18,10 @@ def add(commands: Commands) -> None:
         required=True,
         metavar="FILE",
         help="CSV, TSV or Parquet with the columns the model was trained on",
+    )
+    parser.add_argument("--format", choices=FORMATS, help="of the file (default: by its extension)")
+    parser.add_argument(
+        "--separator", metavar="CHARACTER", help="between fields (default: the format's)"
     )
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write CSV here (default: print it)"
@@ -36,7 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"{arguments.artefact}: this artefact makes lists and judges no single events. "
             f"Use automl-rec recommend {arguments.artefact} --users USER."
         )
-    found = loaded.predict(loaded.read(arguments.rows), str(arguments.rows))
+    rows = loaded.read(arguments.rows, arguments.format, arguments.separator)
+    found = loaded.predict(rows, str(arguments.rows))
     found = found.with_row_index("row", offset=1)
     if arguments.json:
         print_json(found.to_dicts())

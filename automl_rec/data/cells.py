@@ -6,6 +6,8 @@ import polars as pl
 
 from automl_rec.errors import DataError
 
+LARGEST = 3.4e38
+"""Of the numbers that features and fields may hold: float32 ends here."""
 _REMAP = "Correct it, or map another column."
 
 
@@ -104,11 +106,13 @@ def optional_numbers(cells: Cells) -> pl.Series:
     """Float64 numbers, NaN where the cell is empty.
 
     Raises:
-        DataError: a cell is neither empty nor a finite number.
+        DataError: a cell is neither empty nor a number that float32 can hold.
     """
     found = _floats(cells)
     bad = (found.is_null() & _filled(cells.values)) | found.is_infinite()
-    cells.refuse(bad, "a number or empty", _REMAP)
+    remedy = "Correct it, or give the column another kind."
+    cells.refuse(bad, "a number or empty", remedy)
+    cells.refuse(found.abs() > LARGEST, f"a number up to {LARGEST:.1e} or empty", remedy)
     return found.fill_null(float("nan"))
 
 

@@ -12,7 +12,7 @@ from automl_rec.data.cells import Cells
 from automl_rec.data.columns import find_id
 from automl_rec.data.interactions import Vocabulary, encode
 from automl_rec.data.request import FeatureFile, FeatureKind
-from automl_rec.data.table import Table, open_table
+from automl_rec.data.table import ROW, Table, open_table
 from automl_rec.errors import DataError
 from automl_rec.plugin.catalog import Feature
 
@@ -54,9 +54,9 @@ def read_feature_rows(request: FeatureFile, role: str) -> pl.DataFrame:
     identity = request.id or find_id(table.header, role, request.path)
     _check_columns(table, [identity, *request.columns])
     frame = table.read([identity, *request.columns])
-    columns = {"id": cells.ids(Cells(frame[identity], frame["row"], identity, request.path))}
+    columns = {"id": cells.ids(Cells(frame[identity], frame[ROW], identity, request.path))}
     for name, kind in request.columns.items():
-        column = Cells(frame[name], frame["row"], name, request.path)
+        column = Cells(frame[name], frame[ROW], name, request.path)
         columns[f"feature {name}"] = _READERS[kind](column, table)
     return _one_row_each(pl.DataFrame(columns), request.path)
 

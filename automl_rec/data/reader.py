@@ -12,7 +12,7 @@ from automl_rec.data.columns import find_columns
 from automl_rec.data.interactions import Codes, Interactions, encode
 from automl_rec.data.lists import read_lists
 from automl_rec.data.request import DataRequest
-from automl_rec.data.table import existing, format_of, open_table
+from automl_rec.data.table import ROW, existing, format_of, open_table
 from automl_rec.errors import DataError
 
 PARTS = ("train", "validation", "test")
@@ -63,7 +63,7 @@ def _read(path: str, request: DataRequest) -> pl.DataFrame:
     frame = table.read(list(columns.values()))
     found = {}
     for role, name in columns.items():
-        column = Cells(frame[name], frame["row"], name, path)
+        column = Cells(frame[name], frame[ROW], name, path)
         found[role] = _CONVERTERS[role](column)
         if role == "label":
             check_range(column, found[role], request.label_range)

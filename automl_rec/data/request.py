@@ -153,11 +153,7 @@ class DataRequest:
         self._check_files()
         _check_format(self.format)
         _check_choice("data.duplicates", self.duplicates, get_args(Kept))
-        if self.separator is not None and len(self.separator.encode()) != 1:
-            raise DataError(
-                f"data.separator must be one ASCII character, got {self.separator!r}. "
-                "Rewrite the file with commas or tabs."
-            )
+        check_separator("data.separator", self.separator)
         if self.k_core < 0 or self.seed < 0:
             name = "k_core" if self.k_core < 0 else "seed"
             raise DataError(f"data.{name} must be 0 or more, got {getattr(self, name)}. Raise it.")
@@ -246,6 +242,19 @@ class DataRequest:
         """Everything but the files' paths, as plain data: equal for requests that mean the same."""
         paths = ("source", "path", "train", "validation", "test")
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name not in paths}
+
+
+def check_separator(name: str, separator: str | None) -> None:
+    """Refuse a separator that cannot be looked for byte by byte.
+
+    Raises:
+        DataError: it is not one ASCII character.
+    """
+    if separator is not None and len(separator.encode()) != 1:
+        raise DataError(
+            f"{name} must be one ASCII character, got {separator!r}. "
+            "Rewrite the file with commas or tabs."
+        )
 
 
 def _plain(value: object) -> object:

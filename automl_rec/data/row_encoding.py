@@ -13,11 +13,15 @@ from automl_rec.data import cells
 from automl_rec.data.cells import Cells
 from automl_rec.data.interactions import Vocabulary
 from automl_rec.data.request import FieldKind
+from automl_rec.data.table import ROW
 from automl_rec.errors import DataError
 from automl_rec.plugin.catalog import Feature, IntArray
 
 LARGEST_WHOLE_BIN = 2.0
 """Bins are whole numbers up to here, and squared logarithms beyond."""
+FURTHEST = 1e6
+"""Deviations from the mean at which the numbers of new rows are cut, lest judgements overflow. No
+number of n train rows is further away than the root of n."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,8 @@ class FieldEncoding:
     def encode(self, found: pl.Series) -> Feature:
         """The values (R,) of cells as `Source.read` gives them."""
         if self.vocabulary is None:
-            numbers = ((found - self.mean) / self.std).fill_null(0.0).cast(pl.Float32)
+            standardised = ((found - self.mean) / self.std).clip(-FURTHEST, FURTHEST)
+            numbers = standardised.fill_null(0.0).cast(pl.Float32)
             return Feature("numeric", numbers.to_numpy())
         cardinality = len(self.vocabulary) + 1
         if self.source.kind != "multi":
@@ -231,7 +236,8 @@ def _bins(numbers: pl.Series) -> pl.Series:
 
 
 def _cells(frame: pl.DataFrame, column: str, where: str) -> Cells:
-    return Cells(frame[column], pl.int_range(1, frame.height + 1, eager=True), column, where)
+    counted = pl.int_range(1, frame.height + 1, eager=True)
+    return Cells(frame[column], frame[ROW] if ROW in frame.columns else counted, column, where)
 
 
 def _plain(known: FieldEncoding) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Files of labelled rows -> the cells of their fields."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,10 @@ from automl_rec.data.features import read_feature_rows
 from automl_rec.data.reader import check_range, event_files
 from automl_rec.data.request import DataRequest, FeatureFile, FeatureKind, FieldKind
 from automl_rec.data.row_encoding import Lookup, Source
-from automl_rec.data.table import Table, existing, format_of, open_table
+from automl_rec.data.table import ROW, Table, existing, format_of, open_table
 from automl_rec.errors import DataError
+
+_TRUTH = {"true": "1", "True": "1", "TRUE": "1", "false": "0", "False": "0", "FALSE": "0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def _read(path: str, layout: _Layout, request: DataRequest) -> pl.DataFrame:
     raw = table.read(layout.columns)
 
     def column(name: str) -> Cells:
-        return Cells(raw[name], raw["row"], name, path)
+        return Cells(raw[name], raw[ROW], name, path)
 
     found = {f"field {s.name}": s.read(column(s.column)) for s in layout.sources}
     found["label"] = _labels(column(layout.roles["label"]), request)
@@ -163,13 +165,20 @@ def _read(path: str, layout: _Layout, request: DataRequest) -> pl.DataFrame:
 
 def _labels(column: Cells, request: DataRequest) -> pl.Series:
     """1 and 0 as Float32."""
-    labels = cells.numbers(column)
+    labels = cells.numbers(_spelt_out(column))
     check_range(column, labels, request.label_range)
     if request.threshold is not None:
         return (labels >= request.threshold).cast(pl.Float32)
     remedy = "Set data.threshold: labels of at least it become 1, others 0."
     column.refuse(~labels.is_in([0.0, 1.0]), "0 or 1", remedy)
     return labels.cast(pl.Float32)
+
+
+def _spelt_out(column: Cells) -> Cells:
+    """Truth values written as text, as 1 and 0."""
+    if column.values.dtype != pl.String:
+        return column
+    return replace(column, values=column.values.replace(_TRUTH))
 
 
 def _looked_up(request: DataRequest, layout: _Layout) -> Iterator[tuple[Source, Lookup, str]]:

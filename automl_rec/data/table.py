@@ -27,6 +27,8 @@ _EXTENSIONS: dict[str, Format] = {
     ".pq": "parquet",
 }
 _SEPARATORS = {"csv": ",", "tsv": "\t", "inter": "\t"}
+ROW = " row "
+"""The column of the rows' numbers; names in a text header are stripped, so none is this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Table:
         return str(self.path)
 
     def read(self, columns: Sequence[str]) -> pl.DataFrame:
-        """The columns asked for and ``row``, each row's number in the file.
+        """The columns asked for and `ROW`, each row's number in the file.
 
         Text cells come as strings, empty ones as null; Parquet keeps its types.
 
@@ -71,7 +73,7 @@ class Table:
             raise _broken_parquet(self.path, error) from error
         if not frame.height:
             raise _no_rows(self.where)
-        return frame.with_row_index("row", offset=1)
+        return frame.with_row_index(ROW, offset=1)
 
     def _read_text(self, columns: Sequence[str]) -> pl.DataFrame:
         assert self.separator is not None
@@ -90,7 +92,7 @@ class Table:
             )
         kept = np.ones(frame.height, bool)
         kept[records.blank - above] = False
-        return frame.with_row_index("row", offset=1 + above).filter(kept)
+        return frame.with_row_index(ROW, offset=1 + above).filter(kept)
 
     @property
     def _quoted(self) -> bool:
@@ -117,25 +119,37 @@ class Table:
 
 
 def open_table(
-    path: str, format: Format | None, separator: str | None, *, headed: bool = True
+    path: str,
+    format: Format | None,
+    separator: str | None,
+    *,
+    headed: bool = True,
+    least: int = 2,
+    section: str = "data.",
 ) -> Table:
     """The file's format, header and content, nothing parsed.
 
-    Text without a header has columns c0, c1 and so on.
+    Args:
+        path: the file.
+        format: None goes by the extension.
+        separator: of text; None is the format's.
+        headed: whether the first line of text names the columns; else they are c0, c1 and so on.
+        least: columns that text must have.
+        section: what stands before the names of settings in messages.
 
     Raises:
         DataError: the file is missing, empty, truncated, of an unknown format, or its header is
             not divided by the separator.
     """
     file = existing(path)
-    format = format_of(file, format)
+    format = format_of(file, format, section)
     if format == "parquet":
         return Table(file, format, _parquet_header(file))
     content = read_content(file)
     with memoryview(content) as view:
         check_utf8(view, path)
     separator = separator or _SEPARATORS[format]
-    header = _text_header(content, format, separator, path)
+    header = _text_header(content, format, separator, path, least, section)
     if headed:
         _check_distinct(header, path)
     else:
@@ -153,12 +167,12 @@ def existing(path: str) -> Path:
     if not file.is_file():
         kind = "is a folder, not a file" if file.is_dir() else "does not exist"
         raise DataError(
-            f"{path}: this file {kind} (looked for from {Path.cwd()}). Correct the path under data."
+            f"{path}: this file {kind} (looked for from {Path.cwd()}). Correct the path."
         )
     return file
 
 
-def format_of(path: Path, given: Format | None) -> Format:
+def format_of(path: Path, given: Format | None, section: str = "data.") -> Format:
     """The format asked for, or that of the extension, ``.gz`` aside.
 
     Raises:
@@ -170,7 +184,8 @@ def format_of(path: Path, given: Format | None) -> Format:
     if suffix not in _EXTENSIONS:
         raise DataError(
             f"{path}: the extension {suffix!r} does not tell the format. "
-            "Give data.format: csv, tsv, parquet, inter, or lists (lines of user item item ...)."
+            f"Give {section}format: csv, tsv, parquet, inter, or lists (lines of user item item "
+            "...)."
         )
     return _EXTENSIONS[suffix]
 
@@ -223,6 +238,8 @@ def _text_header(
     format: Format,
     separator: str,
     where: str,
+    least: int,
+    section: str,
 ) -> tuple[str, ...]:
     end = content.find(b"\n")
     line = content[: end if end >= 0 else len(content)].decode("utf-8-sig").strip("\r")
@@ -230,8 +247,9 @@ def _text_header(
     header = tuple(name.strip() for name in row)
     if format == "inter":
         header = tuple(name.split(":")[0] for name in header)
-    if len(header) < 2:
-        raise _wrong_separator(line, separator, where)
+    likely = next((other for other in ",\t;|" if other != separator and other in line), None)
+    if len(header) < 2 and (len(header) < least or likely is not None):
+        raise _wrong_separator(line, separator, likely, where, section)
     return header
 
 
@@ -245,13 +263,14 @@ def _quoting(format: Format) -> Literal[0, 3]:
     return csv.QUOTE_NONE if format == "inter" else csv.QUOTE_MINIMAL
 
 
-def _wrong_separator(line: str, separator: str, where: str) -> DataError:
+def _wrong_separator(
+    line: str, separator: str, likely: str | None, where: str, section: str
+) -> DataError:
     fact = f"{where}: the header {line[:80]!r} is one column when divided at {separator!r}."
-    likely = next((other for other in ",\t;|" if other != separator and other in line), None)
     if likely is None:
         return DataError(f"{fact} Give a file with at least two columns.")
     remedy = "format: tsv" if likely == "\t" else f'separator: "{likely}"'
-    return DataError(f"{fact} It seems to use {likely!r}: set data.{remedy}.")
+    return DataError(f"{fact} It seems to use {likely!r}: set {section}{remedy}.")
 
 
 def _no_rows(where: str) -> DataError:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,9 @@ import pytest
 from automl_rec import export, serving
 from automl_rec.builder import build, finalize
 from automl_rec.cli import main
+from automl_rec.cli.predict import FORMATS
 from automl_rec.data import DataRequest, FeatureFile, Prepared, prepare
+from automl_rec.data.request import Format
 from automl_rec.data.row_batches import rows_of
 from automl_rec.errors import DataError, ExportError
 from automl_rec.registry import Registry
@@ -182,7 +185,7 @@ def test_what_cannot_be_judged_is_bad_input(
     (tmp_path / "rows.csv").write_text("user,item,price,tags\nu1,2,cheap,a\n")
     status, _, err = predict([str(artefact), "--rows", str(tmp_path / "rows.csv")], capsys)
     assert (status, "Traceback" in err) == (2, False)
-    assert "rows.csv: row 1, column 'price' must be a number or empty, got 'cheap'." in err
+    assert "rows.csv: row 2, column 'price' must be a number or empty, got 'cheap'." in err
     status, _, err = predict([str(artefact), "--rows", str(tmp_path / "absent.csv")], capsys)
     assert (status, "absent.csv" in err) == (2, True)
 
@@ -192,3 +195,42 @@ def test_asking_for_lists_names_the_command_that_judges(
 ) -> None:
     assert main(["recommend", str(artefact), "--users", "u1"]) == 2
     assert f"Use automl-rec predict {artefact} --rows FILE." in capsys.readouterr().err
+
+
+def test_the_format_and_separator_of_a_file_can_be_told(
+    artefact: Path, events: pl.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rows.data"
+    events[:3].write_csv(file, separator=";")
+    asked = [str(artefact), "--rows", str(file)]
+    status, _, err = predict(asked, capsys)
+    assert (status, "Give format: csv, tsv, parquet" in err) == (2, True)
+    status, _, err = predict([*asked, "--format", "csv"], capsys)
+    assert (status, """It seems to use ';': set separator: ";".""" in err) == (2, True)
+    status, _, err = predict([*asked, "--format", "csv", "--separator", "::"], capsys)
+    assert (status, "separator must be one ASCII character, got '::'" in err) == (2, True)
+    status, out, _ = predict([*asked, "--format", "csv", "--separator", ";"], capsys)
+    assert (status, len(out.splitlines())) == (0, 4)
+
+
+def test_the_command_knows_every_format_that_has_columns() -> None:
+    assert {*FORMATS, "lists"} == set(get_args(Format))
+
+
+def test_numbers_that_train_never_came_near_are_judged(artefact: Path) -> None:
+    rows = pl.DataFrame({"user": "u1", "item": 3, "tags": "a", "price": [1e38, -1e38]})
+    assert ranker(artefact).predict(rows)["probability"].is_between(0, 1).all()
+
+
+def test_rows_of_a_single_field_need_a_single_column(tmp_path: Path, registry: Registry) -> None:
+    (tmp_path / "events.csv").write_text("colour,click\n" + "red,1\nblue,0\n" * 40)
+    (tmp_path / "new.csv").write_text("colour\nred\ngreen\n")
+    request = DataRequest(
+        path=str(tmp_path / "events.csv"), task="ranking", fields={"colour": "categorical"}
+    )
+    data = prepare(request, tmp_path / "cache")
+    served = finalize(build(CONFIGURATION, data.catalog, registry, seed=0))
+    export.write_model(tmp_path / "trial" / export.MODEL, served, CONFIGURATION)
+    content = export.Artefact(tmp_path / "trial" / export.MODEL, {}, data, {}, {})
+    loaded = ranker(export.write(tmp_path / "artefact", content))
+    assert loaded.predict(loaded.read(tmp_path / "new.csv")).height == 2

@@ -202,3 +202,10 @@ def test_a_file_of_other_columns_is_explained(tmp_path: Path) -> None:
 def test_no_rows_give_no_values() -> None:
     found = rich().encode(NEW.clear())
     assert all(len(feature.values) == 0 for feature in found.values())
+
+
+def test_numbers_far_beyond_train_are_cut_and_those_of_train_never() -> None:
+    known = learned("numeric", [0.0] * 99 + [1e30])
+    assert encoded(known, [1e30]) == pytest.approx([math.sqrt(99)])
+    small = learned("numeric", [1.0, 3.0])
+    assert encoded(small, [1e38, -1e38]) == [1e6, -1e6]

@@ -1,5 +1,6 @@
 """From files of labelled rows to prepared tables; each kind of bad input is refused in words."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -375,3 +376,40 @@ def test_lists_of_items_cannot_be_ranked(tmp_path: Path) -> None:
     (tmp_path / "lists.txt").write_text("1 2 3\n")
     with pytest.raises(DataError, match=r"data\.format lists has no labels"):
         DataRequest(path=str(tmp_path / "lists.txt"), format="lists", task="ranking")
+
+
+def test_columns_may_be_called_as_the_rows_are_counted(given: Prepare) -> None:
+    def numbered(text: str) -> str:
+        return text.replace("hour", "row")
+
+    prepared = given(
+        numbered(TRAIN),
+        numbered(VALIDATION),
+        held_out=numbered(TEST),
+        fields={"row": "categorical"},
+    )
+    assert values(train(prepared), "row") == [1, 2, 1, 0]
+
+
+@pytest.mark.parametrize("words", [("true", "false"), ("True", "False"), ("TRUE", "FALSE")])
+def test_truth_values_are_labels(given: Prepare, words: tuple[str, str]) -> None:
+    def worded(text: str) -> str:
+        for number, word in zip("10", words, strict=True):
+            text = re.sub(rf"^(\w,\w),{number},", rf"\1,{word},", text, flags=re.MULTILINE)
+        return text
+
+    prepared = given(worded(TRAIN), worded(VALIDATION), held_out=worded(TEST))
+    assert train(prepared).labels.tolist() == [1, 0, 0, 1]
+
+
+def test_a_label_that_is_no_number_is_shown_as_it_is_written(refused: Refused) -> None:
+    message = refused(TRAIN.replace("a,x,1,", "a,x,Yes,"))
+    assert message.startswith("train.csv: row 2, column 'label' must be a number, got 'Yes'.")
+
+
+def test_a_number_too_large_for_a_field_is_named(refused: Refused) -> None:
+    message = refused(TRAIN.replace("4.5", "1e300"))
+    assert message == (
+        "train.csv: row 4, column 'price' must be a number up to 3.4e+38 or empty, got '1e300'. "
+        "Correct it, or give the column another kind."
+    )
