@@ -110,9 +110,9 @@ SIMPLEX = Component(
         "Mao et al., CIKM 2021, cosine contrastive loss, and its public code. Ours lets a batch "
         "share its negatives (sampler uniform is published), leaves padding out of the softmax and "
         "the positive out of the history it is learned from, penalises the rows of a batch, and "
-        "has no biases of users. Defaults of the public code on Gowalla, whose batch is 256; on "
-        "MovieLens 1M it has width 128, history mean, 1500 negatives of weight 10, dropout 0.4, "
-        "regularization 1e-5 and learning rate 1e-3."
+        "has no biases of users. Defaults of the public code on Gowalla, whose learning rate is "
+        "1e-4 and batch 256; on MovieLens 1M it has width 128, history mean, 1500 negatives of "
+        "weight 10, dropout 0.4, regularization 1e-5, learning rate 1e-3 and batch 1024."
     ),
     implementation=f"{HOME}.simplex:SimpleX",
     hyperparameters={

@@ -86,5 +86,5 @@ ULTRAGCN = Component(
         "popular_start": Choice((True, False), default=True, search=False),
         "start": Float(1e-4, 1e-1, 1e-4, log=True, search=False),
     },
-    training=gradient_training(learning_rate=5e-3),
+    training=gradient_training(learning_rate=2e-3),
 )
