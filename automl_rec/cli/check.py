@@ -73,10 +73,13 @@ def _plain(price: "PriceRange") -> dict[str, Any]:
 
 
 def _sizes(data: "Prepared") -> str:
+    from automl_rec.search.wording import counted
+
     known = data.description
     if data.task == "ranking":
         return (
-            f"{known['rows']:,} rows of {len(known['fields'])} fields, {known['train']:,} of them "
+            f"{known['rows']:,} rows of {counted(len(known['fields']), 'field')}, "
+            f"{known['train']:,} of them "
             f"to train on, of these {known['positives']['train']:.1%} with label 1"
         )
     return f"{known['users']:,} users, {known['items']:,} items, {known['train']:,} train events"

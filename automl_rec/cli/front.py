@@ -14,8 +14,9 @@ def add(commands: Commands) -> None:
     """Declares the command."""
     parser = commands.add_parser("front", help="show the front of a study, with its knee")
     add_study(parser)
-    add_json(parser)
-    parser.add_argument("--csv", action="store_true", help="print CSV")
+    forms = parser.add_mutually_exclusive_group()
+    add_json(forms)
+    forms.add_argument("--csv", action="store_true", help="print CSV")
     parser.set_defaults(run=run)
 
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: "argparse._ActionsContainer") -> None:
     """``--json``: a list of objects in place of a table."""
     parser.add_argument("--json", action="store_true", help="print a list of JSON objects")
 

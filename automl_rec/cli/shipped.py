@@ -12,6 +12,7 @@ def print_shipped(shipped: "Shipped") -> None:
     from automl_rec.objectives import named
     from automl_rec.objectives.amount import amount
     from automl_rec.search.title import title_of
+    from automl_rec.search.wording import per_rows
 
     print(f"{shipped.folder}: {title_of(shipped.configuration)}")
     rows = []
@@ -26,3 +27,5 @@ def print_shipped(shipped: "Shipped") -> None:
             row[part] = text
         rows.append(row)
     print_table(rows)
+    for sentence in per_rows(shipped.measurements["validation"]):
+        print(sentence)

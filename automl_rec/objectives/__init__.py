@@ -126,7 +126,8 @@ def _resolve(request: "ObjectiveRequest", task: Task) -> Objective:
     if request.direction not in (None, objective.direction):
         raise SpaceError(
             f"{request.where}: {request.name} can only be {objective.direction}d, got "
-            f"{request.direction}. Write {request.name}: {objective.direction}."
+            f"{_written(request, request.direction)}. "
+            f"Write {request.name}: {_written(request, objective.direction)}."
         )
     _check_task(request, task)
     _check_bound(request, objective)
@@ -160,8 +161,16 @@ _EXAMPLES: dict[Task, list[str]] = {
 }
 
 
+def _written(request: "ObjectiveRequest", direction: Direction | None) -> str:
+    """A direction as a space says it: with its bound, if there is one."""
+    if request.bound is None:
+        return f"{direction}"
+    return f"{{{'max' if direction == 'minimize' else 'min'}: {request.bound:g}}}"
+
+
 def _suggestion(name: str) -> str:
     names = [*_EXAMPLES["retrieval"], *_EXAMPLES["ranking"], *COSTS]
-    close = difflib.get_close_matches(name, names, 1)
+    stem = re.split("[@/]", name)[0]
+    close = [stem] if stem in ROW_QUALITIES else difflib.get_close_matches(name, names, 1)
     hint = f' Did you mean "{close[0]}"?' if close else ""
     return f"Known: {', '.join(names)} (any list length; /cold after it for cold items).{hint}"

@@ -11,7 +11,7 @@ from automl_rec.objectives.objective import Measurement, Objective
 from automl_rec.search.lessons import TIME_OVER, by_quality, watched
 from automl_rec.search.references import References
 from automl_rec.search.title import title_of
-from automl_rec.search.wording import counted
+from automl_rec.search.wording import counted, per_rows
 from automl_rec.space.configuration import Configuration
 from automl_rec.storage.records import TrialRecord
 
@@ -40,6 +40,7 @@ def sentences(
     found += _infeasible(front, objectives)
     found += _compared(trials, front, quality, references)
     found += _neighbours(front, quality)
+    found += per_rows([objective.name for objective in objectives])
     return tuple(found)
 
 
@@ -128,7 +129,7 @@ def _compared(
     if quality.name in references.constant:
         bases = [("a constant answer", Measurement(references.constant[quality.name], 0.0))]
     best = next(iter(by_quality(_others(front, references.models), quality)), None)
-    if not bases:
+    if not bases or not any(trial.state == "complete" for trial in trials):
         return
     name, base = bases[0]
     top = base if best is None else best.measurements[quality.name]

@@ -1,7 +1,9 @@
 """What views say of studies and trials."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from automl_rec.builder import PRICED_ROWS
+from automl_rec.objectives import task_of
 from automl_rec.objectives.amount import amount
 from automl_rec.objectives.objective import Objective
 from automl_rec.search.events import StudyStarted
@@ -22,6 +24,15 @@ def begun(event: StudyStarted) -> str:
 def counted(number: int, noun: str) -> str:
     """A number with its noun, e.g. ``1 trial``, ``3,000 trials``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def per_rows(names: Collection[str]) -> list[str]:
+    """Of objectives where single events are judged, which are those of many, in a sentence."""
+    found = [name for name in ("latency_ms", "operations") if name in names]
+    if not found or not any(task_of(name) == "ranking" for name in names):
+        return []
+    verb = "is that" if len(found) == 1 else "are those"
+    return [f"{' and '.join(found)} {verb} of {PRICED_ROWS:,} rows."]
 
 
 def cells(trial: TrialRecord, objectives: Sequence[Objective]) -> list[str]:

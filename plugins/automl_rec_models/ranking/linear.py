@@ -1,5 +1,7 @@
 """Logistic regression, and what all models that contain it share."""
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +22,8 @@ class LogisticRegression(FieldModel):
     def __init__(
         self, catalog: Catalog, layers: Layers, /, *others: FieldTables, regularization: float
     ) -> None:
-        first = FieldTables(catalog, layers, 1, std=START, suffix=".first")
+        assert catalog.rows is not None, "the task ranking has rows"
+        first = FieldTables(catalog, layers, 1, std=START, suffix=_suffix(catalog.rows.fields))
         super().__init__(regularization, first, *others)
         self.bias = nn.Parameter(torch.zeros(()))
         self._operations = first.operations + sum(tables.operations for tables in others)
@@ -32,3 +35,11 @@ class LogisticRegression(FieldModel):
     def operations(self) -> float:
         """Multiply-adds to pool and to scale the rows of tables."""
         return self._operations
+
+
+def _suffix(names: Collection[str]) -> str:
+    """What no field's name has to be another's, whatever the columns are called."""
+    suffix = ".first"
+    while any(name + suffix in names for name in names):
+        suffix += "'"
+    return suffix

@@ -39,3 +39,12 @@ def test_bounds_that_nothing_keeps_are_told(
 ) -> None:
     assert FEASIBLE in checked(space, "{ndcg@5: maximize, bytes: {max: 35B}}", capsys)
     assert FEASIBLE not in checked(space, "{ndcg@5: maximize, bytes: {max: 36B}}", capsys)
+
+
+def test_one_field_is_counted_as_one(space: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "colour,click\n" + "red,1\nblue,0\n" * 40
+    (space.parent / "rows.csv").write_text(rows)
+    data = "{task: ranking, path: rows.csv, fields: {colour: categorical}}"
+    space.write_text(f"data: {data}\nobjectives: [auc, bytes]\nmodel: lr\n")
+    assert main(["check", str(space)]) == 0
+    assert "Data: 80 rows of 1 field, 64 of them to train on," in capsys.readouterr().out

@@ -42,3 +42,9 @@ def test_a_pick_that_cannot_be_is_refused_and_nothing_is_written(
     assert not (tmp_path / "a").exists()
     assert main([*export, "--pick", "best"]) == 0
     assert "popularity" in capsys.readouterr().out
+
+
+def test_the_front_is_json_or_csv_and_not_both(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["front", "absent", "--json", "--csv"])
+    assert "argument --csv: not allowed with argument --json" in capsys.readouterr().err

@@ -104,3 +104,17 @@ def test_a_quality_of_cold_items_names_the_events_below_which_they_are_cold() ->
 @pytest.mark.parametrize("name", ["coverage@10/cold", "ndcg@10/cold0", "ndcg@10/", "auc/cold"])
 def test_other_suffixes_name_no_objective(name: str) -> None:
     assert [named(name), cutoff(name), coldness(name)] == [None, None, None]
+
+
+def test_a_bound_on_the_wrong_side_is_shown_and_turned_round() -> None:
+    with pytest.raises(SpaceError) as caught:
+        resolve([asked("logloss", "maximize", 0.6)], "ranking")
+    assert str(caught.value) == (
+        "space.yaml:3: logloss can only be minimized, got {min: 0.6}. Write logloss: {max: 0.6}."
+    )
+
+
+@pytest.mark.parametrize("name", ["auc@10", "auc/cold"])
+def test_a_quality_of_rows_has_no_length_and_is_suggested_without(name: str) -> None:
+    with pytest.raises(SpaceError, match=r'Did you mean "auc"\?$'):
+        resolve([asked(name, None, None)], "ranking")

@@ -1,7 +1,7 @@
 """What models of single events are compared with: a constant answer, and the simplest of them."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from automl_rec.plugin import Catalog, Component, Float, Histories, RowTable
 from automl_rec.registry import Plugin, Registry
 from automl_rec.search.references import References, constant_answer
 from automl_rec.search.summary import above_references, sentences
+from automl_rec.search.wording import per_rows
 from automl_rec.storage.records import TrialRecord
 
 NOBODY = Histories(np.zeros(1, np.int64), np.empty(0, np.int32))
@@ -147,3 +148,23 @@ def test_close_neighbours_are_rows_apart() -> None:
 def test_a_knee_lies_above_the_constant_answer_by_more_than_noise() -> None:
     trials = [trial(0, "fm", 0.515), trial(1, "lr", 0.6), trial(2, "fm", 0.4)]
     assert [t.number for t in above_references(trials, trials, AUC, RANKING)] == [1]
+
+
+def test_where_nothing_could_be_run_nothing_is_compared() -> None:
+    refused = replace(trial(0, "fm", 0.8), state="pruned", measurements={})
+    assert list(sentences([refused], [], [AUC], RANKING)) == ["1 trial: 1 refused before training."]
+
+
+def test_costs_of_many_rows_are_called_so() -> None:
+    found = per_rows(["auc", "bytes", "latency_ms", "operations"])
+    assert found == ["latency_ms and operations are those of 1,000 rows."]
+    assert per_rows(["logloss", "latency_ms"]) == ["latency_ms is that of 1,000 rows."]
+    assert per_rows(["auc", "bytes"]) == []
+    assert per_rows(["ndcg@10", "latency_ms", "operations"]) == []
+
+
+def test_a_study_of_rows_says_what_its_latency_is_of() -> None:
+    done = trial(0, "fm", 0.8)
+    timed = replace(done, measurements={**done.measurements, "latency_ms": Measurement(1.0, None)})
+    told = sentences([timed], [timed], [AUC, quality("latency_ms")], RANKING)
+    assert told[-1] == "latency_ms is that of 1,000 rows."

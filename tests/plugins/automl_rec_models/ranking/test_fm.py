@@ -149,3 +149,12 @@ def test_on_planted_pairs_a_machine_beats_lr_and_lr_a_guess(make: Any) -> None:
         quality.append(auc(built))
     assert quality[0] > 0.6
     assert quality[1] > quality[0] + 0.05
+
+
+def test_a_column_may_be_called_as_the_weights_of_another(plain: Catalog, make: Any) -> None:
+    assert plain.rows is not None
+    names = ("type", "type.first", "type.first'")
+    fields = dict.fromkeys(names, plain.rows.fields["type"])
+    named = Catalog(0, plain.histories, rows=RowTable(fields, plain.rows.labels))
+    rows = Rows(dict.fromkeys(names, torch.tensor([0, 2])))
+    assert make(FactorizationMachine, named, width=3).logits(rows).shape == (2,)
