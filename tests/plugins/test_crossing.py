@@ -2,23 +2,24 @@
 
 import itertools
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from automl_rec.builder import build, price
 from automl_rec.errors import Infeasible
-from automl_rec.plugin import Choice, Component, GradientModel, Integer, Kind, Value
+from automl_rec.plugin import Catalog, Choice, Component, Integer, Kind, TrainedModel, Value
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
-from automl_rec.testing.contract import check_artefact, configuration_of, trained
-from automl_rec.testing.planted import planted_tiny
+from automl_rec.testing.contract import catalog_for, check_artefact, configuration_of, trained
 from automl_rec.testing.settings import settings_of
 
 REGISTRY = Registry.discover()
-CATALOG = planted_tiny().catalog
 SMALL = ("width", "blocks", "length", "iterations")
 NARROW: dict[str, Value] = {"width": 3}
+SPARSE = {"item-knn", "rp3beta"}
+"""Models that store as many entries as the data give them neighbours."""
 FEW: dict[str, Value] = {"ratio": 0.3}
 SETTINGS: dict[tuple[Kind, str], list[dict[str, Value]]] = {
     ("embedding", "full"): [{"precision": p} for p in ("fp32", "fp16", "int8")],
@@ -79,11 +80,17 @@ def refusal(configuration: Configuration) -> str | None:
     if sparsity is None or sparsity.hyperparameters.get("mode") != "gradual":
         return None
     model = REGISTRY.component("model", configuration.model.name).load()
-    if not issubclass(model, GradientModel):
+    if not issubclass(model, TrainedModel):
         return "is solved in closed form"
     if rank is not None and not REGISTRY.component("rank", rank.name).neutral:
         return "would fill them again"
     return None
+
+
+@cache
+def catalog_of(model: str) -> Catalog:
+    """Small data of a model's task."""
+    return catalog_for(REGISTRY.component("model", model))
 
 
 def label(configuration: Configuration) -> str:
@@ -102,28 +109,29 @@ REFUSED = [configuration for configuration in CROSSED if refusal(configuration) 
 def test_a_combination_trains_costs_its_price_and_comes_back_from_its_file(
     configuration: Configuration, tmp_path: Path
 ) -> None:
-    built = trained(configuration, CATALOG, REGISTRY)
-    check_artefact(built, CATALOG, REGISTRY, tmp_path)
+    catalog = catalog_of(configuration.model.name)
+    built = trained(configuration, catalog, REGISTRY)
+    check_artefact(built, catalog, REGISTRY, tmp_path)
 
 
 @pytest.mark.parametrize("configuration", REFUSED, ids=label)
 def test_a_combination_that_cannot_be_is_refused_with_the_reason(
     configuration: Configuration,
 ) -> None:
-    reason = refusal(configuration)
+    reason, catalog = refusal(configuration), catalog_of(configuration.model.name)
     with pytest.raises(Infeasible, match=reason):
-        price(configuration, CATALOG, REGISTRY)
+        price(configuration, catalog, REGISTRY)
     with pytest.raises(Infeasible, match=reason):
-        build(configuration, CATALOG, REGISTRY, seed=0)
+        build(configuration, catalog, REGISTRY, seed=0)
 
 
 def test_bytes_are_exact_unless_values_decide_them() -> None:
     for configuration in ALLOWED:
-        bounds = price(configuration, CATALOG, REGISTRY).bytes
+        bounds = price(configuration, catalog_of(configuration.model.name), REGISTRY).bytes
         decided = {"energy", "global"}
         parts = (configuration.rank, configuration.sparsity)
         open_ended = any(decided & set(p.hyperparameters.values()) for p in parts if p)
-        if not open_ended and configuration.model.name != "item-knn":
+        if not open_ended and configuration.model.name not in SPARSE:
             assert bounds.low == bounds.high, label(configuration)
 
 
