@@ -34,11 +34,13 @@ RP3BETA = Component(
     source=(
         "Paudel et al., ACM TiiS 2016, as an item-item model (Ferrari Dacrema et al., RecSys "
         "2019), whose ranges these are; default beta of the package irspack, whose other weights "
-        "are equal to ours at alpha 1. Ours gives an item nothing of its own."
+        "are equal to ours at its alpha of 1. The default alpha is ours: at 1, items that hardly "
+        "anybody met lead all lists unless data.k_core drops them. Ours gives an item nothing of "
+        "its own."
     ),
     implementation=f"{HOME}.rp3beta:Rp3Beta",
     hyperparameters={
-        "alpha": Float(0.0, 2.0, 1.0),
+        "alpha": Float(0.0, 2.0, 0.5),
         "beta": Float(0.0, 2.0, 0.6),
         "neighbours": Integer(1, 1000, 100, log=True),
         "normalise": Choice((False, True), default=False),
