@@ -133,7 +133,12 @@ class Ranker:
     measurements: dict[str, dict[str, dict[str, float | None]]]
 
     def read(
-        self, path: Path, format: Format | None = None, separator: str | None = None
+        self,
+        path: Path,
+        format: Format | None = None,
+        separator: str | None = None,
+        *,
+        header: bool = True,
     ) -> pl.DataFrame:
         """The rows of a file, as `predict` takes them.
 
@@ -141,12 +146,14 @@ class Ranker:
             path: CSV, TSV, Parquet or ``.inter``, with the columns the model was trained on.
             format: None goes by the extension.
             separator: one character between the fields of CSV and TSV; None is the format's.
+            header: whether the first line of text names the columns; else they are c0, c1 and so
+                on.
 
         Raises:
             DataError: the file cannot be read, or a column is missing.
         """
         check_separator("separator", separator)
-        table = open_table(str(path), format, separator, least=1, section="")
+        table = open_table(str(path), format, separator, headed=header, least=1, section="")
         return table.read(self.encoding.read_columns(table.header, str(path)))
 
     def predict(self, rows: pl.DataFrame, where: str = "rows") -> pl.DataFrame:

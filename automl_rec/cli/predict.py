@@ -24,6 +24,11 @@ def add(commands: Commands) -> None:
         "--separator", metavar="CHARACTER", help="between fields (default: the format's)"
     )
     parser.add_argument(
+        "--no-header",
+        action="store_true",
+        help="the first line of text is a row; columns are c0, c1 and so on",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write CSV here (default: print it)"
     )
     add_json(parser)
@@ -42,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"{arguments.artefact}: this artefact makes lists and judges no single events. "
             f"Use automl-rec recommend {arguments.artefact} --users USER."
         )
-    rows = loaded.read(arguments.rows, arguments.format, arguments.separator)
+    shape = arguments.format, arguments.separator
+    rows = loaded.read(arguments.rows, *shape, header=not arguments.no_header)
     found = loaded.predict(rows, str(arguments.rows))
     found = found.with_row_index("row", offset=1)
     if arguments.json:

@@ -13,7 +13,7 @@ from automl_rec import export, serving
 from automl_rec.builder import build, finalize
 from automl_rec.cli import main
 from automl_rec.cli.predict import FORMATS
-from automl_rec.data import DataRequest, FeatureFile, Prepared, prepare
+from automl_rec.data import ColumnNames, DataRequest, FeatureFile, Prepared, prepare
 from automl_rec.data.request import Format
 from automl_rec.data.row_batches import rows_of
 from automl_rec.errors import DataError, ExportError
@@ -228,9 +228,33 @@ def test_rows_of_a_single_field_need_a_single_column(tmp_path: Path, registry: R
     request = DataRequest(
         path=str(tmp_path / "events.csv"), task="ranking", fields={"colour": "categorical"}
     )
-    data = prepare(request, tmp_path / "cache")
-    served = finalize(build(CONFIGURATION, data.catalog, registry, seed=0))
-    export.write_model(tmp_path / "trial" / export.MODEL, served, CONFIGURATION)
-    content = export.Artefact(tmp_path / "trial" / export.MODEL, {}, data, {}, {})
-    loaded = ranker(export.write(tmp_path / "artefact", content))
+    loaded = ranker(shipped_without_training(request, registry, tmp_path))
     assert loaded.predict(loaded.read(tmp_path / "new.csv")).height == 2
+
+
+def test_rows_without_a_header_are_read_as_those_of_train(
+    tmp_path: Path, registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "events.csv").write_text("red,1\nblue,0\n" * 40)
+    (tmp_path / "new.csv").write_text("red,1\ngreen,0\nblue,0\n")
+    request = DataRequest(
+        path=str(tmp_path / "events.csv"),
+        task="ranking",
+        header=False,
+        columns=ColumnNames(label="c1"),
+        fields={"c0": "categorical"},
+    )
+    shipped = shipped_without_training(request, registry, tmp_path)
+    asked = [str(shipped), "--rows", str(tmp_path / "new.csv")]
+    status, _, err = predict(asked, capsys)
+    assert (status, "there is no column 'c0'; the columns are red, 1." in err) == (2, True)
+    status, out, _ = predict([*asked, "--no-header"], capsys)
+    assert (status, len(out.splitlines())) == (0, 4)
+
+
+def shipped_without_training(request: DataRequest, registry: Registry, folder: Path) -> Path:
+    data = prepare(request, folder / "cache")
+    served = finalize(build(CONFIGURATION, data.catalog, registry, seed=0))
+    export.write_model(folder / "trial" / export.MODEL, served, CONFIGURATION)
+    content = export.Artefact(folder / "trial" / export.MODEL, {}, data, {}, {})
+    return export.write(folder / "artefact", content)
