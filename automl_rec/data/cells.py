@@ -83,10 +83,14 @@ def whole_as_such(text: pl.Series) -> pl.Series:
 
 
 def several(cells: Cells, separator: str) -> pl.Series:
-    """Lists of different texts: list cells, or text divided by ``separator``; empty may be null."""
+    """Lists of different texts: list cells, or text divided by ``separator``; empty may be null.
+
+    Empty parts are left out.
+    """
     if isinstance(cells.values.dtype, pl.List):
-        return cells.values.cast(pl.List(pl.String)).list.unique(maintain_order=True)
-    parts = values(cells).str.split(separator)
+        parts = _cast(cells, cells.values, pl.List(pl.String()))
+    else:
+        parts = values(cells).str.split(separator)
     stripped = parts.list.eval(pl.element().str.strip_chars())
     return stripped.list.filter(pl.element() != "").list.unique(maintain_order=True)
 

@@ -61,6 +61,13 @@ def test_several_values_are_divided_and_known_in_lists_as_well() -> None:
     assert feature.cardinality == 4
 
 
+def test_lists_may_hold_nothing_among_their_values() -> None:
+    known = learned("multi", [["b", None, " a", ""], [None], None])
+    assert known.vocabulary is not None
+    assert known.vocabulary.values.to_list() == ["a", "b"]
+    assert encoded(known, [[None, "b"], ["a"]]) == [2, 1]
+
+
 def test_numbers_are_standardised_on_train_and_zero_where_unknown() -> None:
     known = learned("numeric", ["1", "3", None, "5"])
     assert known.mean == 3.0
