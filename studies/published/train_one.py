@@ -60,7 +60,7 @@ def main(space_path: str, result_path: str, minutes: str) -> None:
     torch.set_num_threads(1)
     registry = Registry.discover()
     space = read_space(Path(space_path), registry)
-    objectives, data = resolve(space.objectives), prepare(space.data)
+    objectives, data = resolve(space.objectives, space.data.task), prepare(space.data)
     result = Path(result_path)
     checkpoint = Path(space_path).with_name("checkpoint.safetensors")
     before, started = spent_before(result, checkpoint), time.process_time()
