@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from automl_rec.plugin import Batch, Catalog, GradientModel, Layers, Requests, Sampling, Sequences
 from automl_rec_models.losses import sampled_softmax, without_targets
 from automl_rec_models.sequential.diversity import Diversity
+from automl_rec_models.sequential.reach import reach
 
 REQUESTS_AT_ONCE = 512
 SMALLEST = 1e-9
@@ -45,8 +46,7 @@ class ComiRec(GradientModel):
     ) -> None:
         super().__init__()
         histories = catalog.histories
-        # A position that no training history reaches would keep its random start.
-        self._length = int(min(length, max(histories.lengths.max(initial=0) - 1, 1)))
+        self._length = reach(histories, length)
         reached = histories.lengths[:, None] > range(self._length)
         self._reached = tuple(float(share) for share in reached.mean(0))
         self._positions = sum(self._reached)

@@ -18,6 +18,7 @@ from automl_rec_models.dropout import dropout
 from automl_rec_models.sequential.attention import Block, Norm, hidden
 from automl_rec_models.sequential.grouping import by_length
 from automl_rec_models.sequential.next_item import LossName, NextItemLoss
+from automl_rec_models.sequential.reach import reach
 
 REQUESTS_AT_ONCE = 512
 
@@ -56,6 +57,7 @@ class SasRec(GradientModel):
                 f"sasrec: width must be a multiple of heads, got {width} and {heads}. "
                 f"Choose fewer heads or another width."
             )
+        length = reach(catalog.histories, length)
         mean = catalog.histories.indptr[-1] / max(catalog.num_users, 1)
         positions = min(float(length), float(mean))
         std = (2 / (catalog.num_items + width)) ** 0.5

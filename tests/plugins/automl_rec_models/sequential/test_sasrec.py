@@ -21,7 +21,7 @@ HYPERPARAMETERS: dict[str, Any] = {
     "loss": "full-ce",
 }
 NORMS = ("pre", "post", "original")
-CATALOG = Catalog(30, Histories(np.array([0, 6, 6]), np.arange(6, dtype=np.int32)))
+CATALOG = Catalog(30, Histories(np.array([0, 31, 31]), np.arange(31, dtype=np.int32) % 30))
 
 
 def model_of(catalog: Catalog = CATALOG, **changes: Any) -> SasRec:
@@ -153,7 +153,8 @@ def test_it_builds_from_shapes_alone_with_the_same_state() -> None:
 
 def test_operations_count_the_attention_of_a_mean_history() -> None:
     # 3 positions a user on average, width 8: 9 pairs in the first block, 3 in the last, twice.
-    assert model_of().operations() == 2 * (9 + 3) * 8
+    catalog = Catalog(30, Histories(np.array([0, 6, 6]), np.arange(6, dtype=np.int32)))
+    assert model_of(catalog).operations() == 2 * (9 + 3) * 8
 
 
 @pytest.mark.slow
@@ -190,3 +191,14 @@ def test_parts_of_different_lengths_give_the_loss_of_the_whole(*, shared: bool) 
     softplus = torch.nn.functional.softplus
     total = softplus(-positive).sum() + softplus(negative[items >= 0]).sum()
     torch.testing.assert_close(model.loss(batch).detach(), total / (3 * len(positive)))
+
+
+def test_positions_that_no_training_history_reaches_are_not_stored() -> None:
+    """Of six items the last is a target alone."""
+    short = Catalog(30, Histories(np.array([0, 6, 8]), np.arange(8, dtype=np.int32)))
+    model = model_of(short, length=20)
+    assert model.sampling.length == model.position.num_rows == 5
+    known = Requests(torch.tensor([0]), torch.tensor([0, 9]), torch.arange(9))
+    last = Requests(torch.tensor([0]), torch.tensor([0, 5]), torch.arange(4, 9))
+    with torch.no_grad():
+        assert torch.equal(model.scores(known), model.scores(last))
