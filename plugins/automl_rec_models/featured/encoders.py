@@ -78,6 +78,8 @@ def encoders_of(
 def _is_known_of_somebody(feature: Feature) -> bool:
     if feature.kind == "numeric":
         return bool(np.isfinite(feature.values.astype(np.float32)).any())
+    if feature.kind == "vector":
+        return bool(feature.values.any())
     return feature.cardinality > 0
 
 

@@ -239,6 +239,7 @@ def test_a_feature_that_nobody_has_is_left_out() -> None:
         "a": Feature("categorical", np.full(4, -1, np.int32), 0),
         "b": Feature("numeric", np.full(4, np.nan, np.float32)),
         "c": Feature("multi", np.empty(0, np.int32), 0, np.zeros(5, np.int64)),
+        "d": Feature("vector", np.zeros((4, 1), np.float32), 1),
     }
     empty = replace(described(Feature("numeric", np.zeros(4, np.float32))), item_features=nothing)
     assert len(built(empty).item.features) == 1
