@@ -40,6 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
         checkpoint=arguments.checkpoint,
     )
     print_shipped(shipped)
-    if shipped.stopped == "time" and arguments.checkpoint is not None:
-        print(f"Stopped by --timeout; the same command goes on from {arguments.checkpoint}.")
+    if shipped.stopped == "time":
+        print(f"Stopped by --timeout; {_continuation(arguments.checkpoint)}.")
     return 0
+
+
+def _continuation(checkpoint: Path | None) -> str:
+    if checkpoint is None:
+        return "the best epoch so far is exported, and without --checkpoint nothing is kept"
+    return f"the same command goes on from {checkpoint}"

@@ -50,6 +50,15 @@ def test_a_training_that_time_stopped_is_exported_and_goes_on(
     assert (folder / "second" / "model.safetensors").is_file()
 
 
+def test_a_training_that_time_stopped_for_good_says_so(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(folder / "model")
+    assert main(["train", str(write_space(folder, 1000)), "--timeout", "100ms", "--out", out]) == 0
+    shown = capsys.readouterr().out
+    assert "Stopped by --timeout; the best epoch so far is exported, and without" in shown
+
+
 def test_the_checkpoint_of_another_configuration_is_refused(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
