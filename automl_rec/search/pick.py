@@ -1,7 +1,7 @@
 """Which trial of a front a word means: ``knee``, ``best``, ``max-bytes=1MB``, or a number."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,11 +53,23 @@ def parse_pick(text: str, objectives: Sequence[Objective]) -> Pick:
 
 
 def _amount(objective: Objective, text: str) -> float:
-    parse = {"B": parse_bytes, "s": parse_seconds}.get(objective.unit, float)
+    parse, example = _UNITS.get(objective.unit, (float, "0.5"))
     for reader in (parse, float):
         with contextlib.suppress(ValueError):
             return reader(text)
     raise SpaceError(
         f"The bound of {objective.name} must be a number, with a unit if it has one, got {text!r}. "
-        f"Write, for example, max-bytes=1MB."
+        f"Write, for example, max-{objective.name}={example}."
     )
+
+
+def _milliseconds(text: str) -> float:
+    return 1000.0 * parse_seconds(text)
+
+
+_UNITS: dict[str, tuple[Callable[[str], float], str]] = {
+    "B": (parse_bytes, "1MB"),
+    "ms": (_milliseconds, "5ms"),
+    "s": (parse_seconds, "90s"),
+}
+"""Unit of an objective -> who reads its bounds, and how one is written."""

@@ -37,8 +37,9 @@ def sentences(
     """
     quality = watched(objectives)
     found = [_counts(trials, repeats), *_failures(trials)]
-    found += _infeasible(front, objectives)
-    found += _compared(trials, front, quality, references)
+    infeasible = _infeasible(front, objectives)
+    # Such a front has not the best qualities, so that nothing can be said of them by it.
+    found += infeasible or _compared(trials, front, quality, references)
     found += _neighbours(front, quality)
     found += per_rows([objective.name for objective in objectives])
     return tuple(found)

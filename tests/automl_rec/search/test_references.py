@@ -168,3 +168,12 @@ def test_a_study_of_rows_says_what_its_latency_is_of() -> None:
     timed = replace(done, measurements={**done.measurements, "latency_ms": Measurement(1.0, None)})
     told = sentences([timed], [timed], [AUC, quality("latency_ms")], RANKING)
     assert told[-1] == "latency_ms is that of 1,000 rows."
+
+
+def test_a_front_that_breaks_the_bounds_is_not_taken_for_the_best() -> None:
+    least = replace(trial(0, "fm", 0.4), violations={"latency_ms": 1.0})
+    better = replace(trial(1, "fm", 0.9), violations={"latency_ms": 2.0})
+    bounded = replace(quality("latency_ms"), bound=0.1)
+    told = sentences([least, better], [least], [AUC, bounded], RANKING)
+    assert told[1].startswith("No trial keeps the bounds (latency_ms 0.1 ms); shown are those")
+    assert not [sentence for sentence in told if "a constant answer" in sentence]
