@@ -31,7 +31,8 @@ def variants(component: Component, *, ends: bool = False) -> list[dict[str, Valu
 
     Args:
         component: whose hyperparameters.
-        ends: whether ranges are tried at both ends; else only listed choices are.
+        ends: whether ranges are tried at both ends, as choices of numbers always are; else only
+            listed choices are.
     """
     found = [settings_of(component)]
     for base in found:  # grows while it is read: what a choice brings is varied as well
@@ -49,11 +50,19 @@ def _varied(
     domain = component.hyperparameters[name]
     values: tuple[Value, ...] = ()
     if isinstance(domain, Choice):
-        values = domain.values
+        values = _telling(domain)
     elif ends and isinstance(domain, Float | Integer):
         values = (domain.low, domain.high)
     needed = {other: base[other] for other in _conditions(component, name)}
     return [settings_of(component, **(needed | {name: value})) for value in values]
+
+
+def _telling(domain: Choice) -> tuple[Value, ...]:
+    """All values of a choice, but of more than two numbers the least and the largest alone."""
+    numbers = [v for v in domain.values if isinstance(v, int | float) and not isinstance(v, bool)]
+    if len(numbers) < max(len(domain.values), 3):
+        return domain.values
+    return min(numbers), max(numbers)
 
 
 def _conditions(component: Component, name: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""Every model with every embedding, rank and sparsity, from its price to its artefact."""
+"""Every model with embeddings, ranks and sparsities, from its price to its artefact."""
 
 import itertools
 from collections.abc import Iterator
@@ -62,13 +62,31 @@ def chosen(kind: Kind) -> list[Chosen]:
     ]
 
 
+WHOLE = {"bpr-mf", "ease", "sasrec", "deepfm"}
+"""Models that meet every combination; the others meet every pair of settings."""
+
+
+def combinations(parts: list[list[Chosen]], *, whole: bool) -> Iterator[tuple[Chosen, ...]]:
+    """All of the product, or so much of it that every two settings meet."""
+    if whole or len(parts) < 3:
+        yield from itertools.product(*parts)
+        return
+    least = min(range(len(parts)), key=lambda place: len(parts[place]))
+    others = [part for place, part in enumerate(parts) if place != least]
+    for places in itertools.product(*(range(len(part)) for part in others)):
+        found = [part[place] for part, place in zip(others, places, strict=True)]
+        found.insert(least, parts[least][sum(places) % len(parts[least])])
+        yield tuple(found)
+
+
 def crossed() -> Iterator[Configuration]:
-    """Every combination of what can act on a model."""
+    """What can act on a model, crossed."""
     for name, component in REGISTRY.components("model").items():
         kinds = [
             kind for kind in ("embedding", "rank", "sparsity") if kind in component.compressible
         ]
-        for parts in itertools.product(*(chosen(kind) for kind in kinds)):
+        settings = [chosen(kind) for kind in kinds]
+        for parts in combinations(settings, whole=name in WHOLE):
             yield configuration_of(
                 REGISTRY, name, small(component), dict(zip(kinds, parts, strict=True))
             )
@@ -93,10 +111,13 @@ def catalog_of(model: str) -> Catalog:
     return catalog_for(REGISTRY.component("model", model))
 
 
+def label_of(part: Chosen) -> str:
+    return f"{part.name}{list(part.hyperparameters.values())}"
+
+
 def label(configuration: Configuration) -> str:
     parts = (configuration.embedding, configuration.rank, configuration.sparsity)
-    values = [f"{p.name}{list(p.hyperparameters.values())}" for p in parts if p is not None]
-    return " ".join([configuration.model.name, *values])
+    return " ".join([configuration.model.name, *(label_of(p) for p in parts if p is not None)])
 
 
 CROSSED = list(crossed())
@@ -133,6 +154,15 @@ def test_bytes_are_exact_unless_values_decide_them() -> None:
         open_ended = any(decided & set(p.hyperparameters.values()) for p in parts if p)
         if not open_ended and configuration.model.name not in SPARSE:
             assert bounds.low == bounds.high, label(configuration)
+
+
+def test_every_two_settings_meet_where_the_product_is_not_whole() -> None:
+    parts = [chosen("embedding"), chosen("rank"), chosen("sparsity")]
+    some, every = (list(combinations(parts, whole=whole)) for whole in (False, True))
+    assert len(some) < len(every) / 2
+    for first, second in itertools.combinations(range(3), 2):
+        met = {(label_of(c[first]), label_of(c[second])) for c in some}
+        assert met == {(label_of(c[first]), label_of(c[second])) for c in every}
 
 
 def test_most_combinations_are_allowed() -> None:

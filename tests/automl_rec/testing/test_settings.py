@@ -42,3 +42,9 @@ def test_variants_reach_the_ends_of_ranges_if_asked() -> None:
     found = variants(COMPONENT, ends=True)
     assert {setting["size"] for setting in found} == {1, 4, 9}
     assert {setting.get("slope") for setting in found} == {None, 0.5, 1.0, 2.0}
+
+
+def test_of_many_numbers_the_least_and_the_largest_are_tried() -> None:
+    sizes = Choice((8, 2, 4, 16), 4)
+    many = Component("rank", "many", "", "", "nowhere:Nothing", {"size": sizes})
+    assert {setting["size"] for setting in variants(many)} == {2, 4, 16}
