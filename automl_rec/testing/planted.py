@@ -1,11 +1,14 @@
 """Small interactions and rows with a known structure, drawn from a seed."""
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from automl_rec.plugin import Catalog, Feature, Histories, RowTable
+
+Number = TypeVar("Number", bound=np.generic)
 
 IN_OWN_BLOCK = 0.85
 POPULARITY_EXPONENT = -0.6
@@ -86,12 +89,12 @@ def planted_features(catalog: Catalog, *, blocks: int) -> Catalog:
     tagged = np.arange(blocks) == (items % blocks)[:, None]
     fifth = np.arange(-(-catalog.num_items // (5 * blocks))) == (items // (5 * blocks))[:, None]
     item_features = {
-        "kind": Feature("categorical", kind, blocks),
+        "kind": Feature("categorical", _mapped(kind), blocks),
         "tags": _several(np.hstack([tagged, fifth]) & (items % 8 != 7)[:, None], first=0),
-        "size": Feature("numeric", size),
-        "place": Feature("vector", place.astype(np.float32), 2),
+        "size": Feature("numeric", _mapped(size)),
+        "place": Feature("vector", _mapped(place.astype(np.float32)), 2),
     }
-    user_features = {"group": Feature("categorical", group, blocks)}
+    user_features = {"group": Feature("categorical", _mapped(group), blocks)}
     return replace(catalog, user_features=user_features, item_features=item_features)
 
 
@@ -152,12 +155,13 @@ def planted_rows(seed: int = 0, rows: int = 4000) -> tuple[Catalog, RowTable]:
 
     def part(start: int, stop: int) -> RowTable:
         fields = {
-            name: Feature("categorical", values[start:stop].astype(np.int32), cardinality)
+            name: Feature("categorical", _mapped(values[start:stop].astype(np.int32)), cardinality)
             for name, (values, cardinality) in codes.items()
         }
         fields["tags"] = _several(tagged[start:stop])
-        fields["price"] = Feature("numeric", price[start:stop].astype(np.float32))
-        return RowTable(fields, labels[start:stop], fields["user"].values.astype(np.int32))
+        fields["price"] = Feature("numeric", _mapped(price[start:stop].astype(np.float32)))
+        groups = fields["user"].values.astype(np.int32)
+        return RowTable(fields, _mapped(labels[start:stop]), _mapped(groups))
 
     nobody = Histories(np.zeros(1, np.int64), np.empty(0, np.int32))
     return Catalog(0, nobody, rows=part(0, rows)), part(rows, total)
@@ -167,7 +171,7 @@ def _several(chosen: npt.NDArray[np.bool_], first: int = 1) -> Feature:
     """A multi-valued feature or field (N, V), whose values are numbered from ``first``."""
     indptr = np.concatenate([[0], np.cumsum(chosen.sum(1))])
     values = chosen.nonzero()[1].astype(np.int32) + first
-    return Feature("multi", values, chosen.shape[1] + first, indptr)
+    return Feature("multi", _mapped(values), chosen.shape[1] + first, _mapped(indptr))
 
 
 def _preferences(users: int, items: int, blocks: int) -> npt.NDArray[np.float64]:
@@ -184,4 +188,11 @@ def _preferences(users: int, items: int, blocks: int) -> npt.NDArray[np.float64]
 def _histories(met: npt.NDArray[np.int64]) -> Histories:
     """Histories of the items (U, L) of users who met equally many."""
     indptr = np.arange(len(met) + 1) * met.shape[1]
-    return Histories(indptr, met.reshape(-1).astype(np.int32))
+    return Histories(_mapped(indptr), _mapped(met.reshape(-1).astype(np.int32)))
+
+
+def _mapped(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+    """A copy that cannot be written to, as prepared data cannot, which are memory-mapped."""
+    copy = values.copy()
+    copy.setflags(write=False)
+    return copy

@@ -13,7 +13,7 @@ from figure import Figure
 from fresh import HERE, fresh
 
 MOST_RATIO = 1 / 3
-SECONDS, QUICK_SECONDS = 30.0, 3.0
+SECONDS, QUICK_SECONDS = 15.0, 3.0
 """What RecBole gets for an epoch; a longer one is counted up from its batches."""
 PROFILED = 2
 

@@ -14,8 +14,8 @@ from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.training.trainer import train
 
-EPOCHS = 2
-"""The second is told: the first one pays for what is computed once."""
+EPOCHS = 1
+"""Epochs of a training; the last one is told."""
 OPERATIONS = 8
 """Operations of a profile that are told."""
 

@@ -2,6 +2,7 @@
 
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -96,8 +97,8 @@ class SimpleX(GradientModel):
 
     def begin(self, catalog: Catalog, generator: torch.Generator) -> None:
         """See `TrainedModel.begin`."""
-        self._indptr = torch.from_numpy(catalog.histories.indptr)
-        self._items = torch.from_numpy(catalog.histories.items).long()
+        self._indptr = torch.from_numpy(catalog.histories.indptr.astype(np.int64))
+        self._items = torch.from_numpy(catalog.histories.items.astype(np.int64))
 
     def loss(self, batch: Batch) -> Tensor:
         """See `TrainedModel.loss`; the mean over positives."""
