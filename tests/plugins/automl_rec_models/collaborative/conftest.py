@@ -74,4 +74,6 @@ def ndcg_at_10() -> Quality:
 def requests_of(catalog: Catalog) -> Requests:
     histories = catalog.histories
     items = torch.from_numpy(histories.items.astype(np.int64))
-    return Requests(torch.arange(catalog.num_users), torch.from_numpy(histories.indptr), items)
+    return Requests(
+        torch.arange(catalog.num_users), torch.from_numpy(histories.indptr.astype(np.int64)), items
+    )
