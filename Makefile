@@ -22,6 +22,8 @@ search: $(INSTALLED)
 	$(BIN)/automl-rec front $(STUDY)
 	$(BIN)/automl-rec export $(STUDY) --pick knee --out $(OUT)/knee
 
+# Models of tests are small: threads would only wait for each other, most of all beside other work.
+test: export OMP_NUM_THREADS ?= 1
 test: $(INSTALLED)
 	$(BIN)/pytest
 

@@ -204,7 +204,9 @@ def main() -> None:
         )
         for *_, bench, entry in slowest[:PROFILED]:
             print(f"{entry.ours}:", file=sys.stderr, flush=True)
-            fresh("our_epoch.py", bench.prepared, entry.ours, json.dumps(entry.values), "profile")
+            values = json.dumps(entry.values)
+            command = [HERE / "our_epoch.py", bench.prepared, entry.ours, values, "profile"]
+            subprocess.run([sys.executable, *map(str, command)], check=True)
 
 
 if __name__ == "__main__":

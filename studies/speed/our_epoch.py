@@ -1,4 +1,7 @@
-"""Seconds of an epoch, or of a fit, and peak memory: our_epoch.py PREPARED MODEL VALUES PROFILE."""
+"""An epoch or a fit: our_epoch.py PREPARED MODEL VALUES PROFILE.
+
+Tells its processor seconds, what is computed once included, and the peak of memory.
+"""
 
 import json
 import sys
@@ -14,8 +17,6 @@ from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.training.trainer import train
 
-EPOCHS = 1
-"""Epochs of a training; the last one is told."""
 OPERATIONS = 8
 """Operations of a profile that are told."""
 
@@ -37,43 +38,43 @@ def main(prepared: str, model: str, values: str, profile: str) -> None:
     given = json.loads(values) | (
         {}
         if "epochs" not in registry.component("model", model).domains
-        else {"epochs": EPOCHS, "patience": EPOCHS}
+        else {"epochs": 1, "patience": 1}
     )
     built = build(configuration_of(registry, model, given), data.catalog, registry, seed=0)
     if isinstance(built.model, ClosedFormModel):
-        started = time.perf_counter()
+        started = time.process_time()
         built.model.fit(data.catalog, torch.Generator().manual_seed(0))
-        seconds = [time.perf_counter() - started]
+        seconds = time.process_time() - started
+    elif profile == "profile":
+        profile_of(built, data)
+        return
     else:
-        seconds = epochs(built, data, profiled=profile == "profile")
-    print(json.dumps({"epoch": seconds[-1], "peak": peak_bytes()}))
+        seconds = trained(built, data)
+    print(json.dumps({"epoch": seconds, "peak": peak_bytes()}))
 
 
-def epochs(built: Built, data: Prepared, *, profiled: bool) -> list[float]:
-    """Wall seconds of each epoch."""
-    reports = []
+def trained(built: Built, data: Prepared) -> float:
+    """Processor seconds of one epoch, no validation among them."""
+    started, ended = time.process_time(), []
+    train(
+        built.model,
+        data.catalog,
+        lambda: (0.0, 0.0),
+        settings=built.training,
+        seed=0,
+        report=lambda _progress: not ended.append(time.process_time()),
+    )
+    return ended[0] - started
 
-    def run() -> None:
-        train(
-            built.model,
-            data.catalog,
-            lambda: (float(len(reports)), 0.0),
-            settings=built.training,
-            seed=0,
-            report=lambda progress: not reports.append(progress.seconds),
-        )
 
-    if not profiled:
-        run()
-    else:
-        with torch.profiler.profile() as profiler:
-            run()
-        total = sum(event.self_cpu_time_total for event in profiler.key_averages())
-        for event in sorted(profiler.key_averages(), key=lambda event: -event.self_cpu_time_total)[
-            :OPERATIONS
-        ]:
-            print(f"{event.key}: {event.self_cpu_time_total / total:.0%}", file=sys.stderr)
-    return [after - before for before, after in zip([0.0, *reports], reports, strict=False)]
+def profile_of(built: Built, data: Prepared) -> None:
+    """Tells the operations that an epoch spends most in, by their own time."""
+    with torch.profiler.profile() as profiler:
+        trained(built, data)
+    events = profiler.key_averages()
+    total = sum(event.self_cpu_time_total for event in events)
+    for event in sorted(events, key=lambda event: -event.self_cpu_time_total)[:OPERATIONS]:
+        print(f"{event.key}: {event.self_cpu_time_total / total:.0%}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """An epoch of a RecBole model: recbole_epoch.py FOLDER SET MODEL SECONDS SETTINGS.
 
-Run by an interpreter with RecBole 1.2.1; tells seconds and peak memory. An epoch that would take
-longer than SECONDS is left after that many, and counted up from the batches done. A model that is
-solved is so when it is built.
+Run by an interpreter with RecBole 1.2.1; tells processor seconds and peak memory. An epoch that
+would take longer than SECONDS is left after that many, and counted up from the batches done. A
+model that is solved is so when it is built.
 """
 
 import json
@@ -34,9 +34,9 @@ class Timed:
     def __iter__(self) -> Iterator[Any]:
         for number, batch in enumerate(self._batches):
             if number == WARM_UP:
-                self.started = time.perf_counter()
+                self.started = time.process_time()
             self.done = number - WARM_UP
-            if self.started is not None and time.perf_counter() - self.started > self._seconds:
+            if self.started is not None and time.process_time() - self.started > self._seconds:
                 return
             yield batch
         self.done = number + 1 - WARM_UP
@@ -69,16 +69,16 @@ def main(folder: str, data: str, name: str, seconds: str, settings: str) -> None
     init_seed(0, True)
     dataset = create_dataset(config)
     train, _, _ = data_preparation(config, dataset)
-    started = time.perf_counter()
+    started = time.process_time()
     model = get_model(name)(config, train._dataset)  # noqa: SLF001 - as RecBole itself does
-    built = time.perf_counter() - started
+    built = time.process_time() - started
     if config["MODEL_TYPE"] == ModelType.TRADITIONAL:
         print("FOUND", json.dumps({"epoch": built, "share": 1.0, "peak": peak_bytes()}))
         return
     trainer = get_trainer(config["MODEL_TYPE"], name)(config, model)
     batches = Timed(train, float(seconds))
     trainer._train_epoch(batches, 0, show_progress=False)  # noqa: SLF001 - one epoch alone
-    spent = time.perf_counter() - batches.started
+    spent = time.process_time() - batches.started
     whole = len(train) / max(batches.done, 1)
     found = {"epoch": spent * whole, "share": min(1.0, 1 / whole), "peak": peak_bytes()}
     print("FOUND", json.dumps(found))
