@@ -41,7 +41,13 @@ RETRIEVAL = (
     Entry("mf"),
     Entry("rel-mf"),
     Entry("lightgcn", {}, "LightGCN", {"n_layers": 3}),
-    Entry("simplex", {}, "SimpleX"),
+    Entry(
+        "simplex",
+        {"history": "mean", "length": 50, "shared_negatives": 500},
+        "SimpleX",
+        {},
+        "500 negatives: of a batch with us, of each positive with RecBole",
+    ),
     Entry("ultragcn"),
     Entry("two-tower"),
     Entry(

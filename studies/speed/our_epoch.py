@@ -17,6 +17,8 @@ from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.training.trainer import train
 
+PROFILED_SECONDS = 8.0
+"""Of an epoch; a profile of more would fill the memory with its events."""
 OPERATIONS = 8
 """Operations of a profile that are told."""
 
@@ -53,8 +55,8 @@ def main(prepared: str, model: str, values: str, profile: str) -> None:
     print(json.dumps({"epoch": seconds, "peak": peak_bytes()}))
 
 
-def trained(built: Built, data: Prepared) -> float:
-    """Processor seconds of one epoch, no validation among them."""
+def trained(built: Built, data: Prepared, seconds: float | None = None) -> float:
+    """Processor seconds of one epoch, or so many seconds of it, no validation among them."""
     started, ended = time.process_time(), []
     train(
         built.model,
@@ -63,6 +65,7 @@ def trained(built: Built, data: Prepared) -> float:
         settings=built.training,
         seed=0,
         report=lambda _progress: not ended.append(time.process_time()),
+        seconds=seconds,
     )
     return ended[0] - started
 
@@ -70,7 +73,7 @@ def trained(built: Built, data: Prepared) -> float:
 def profile_of(built: Built, data: Prepared) -> None:
     """Tells the operations that an epoch spends most in, by their own time."""
     with torch.profiler.profile() as profiler:
-        trained(built, data)
+        trained(built, data, PROFILED_SECONDS)
     events = profiler.key_averages()
     total = sum(event.self_cpu_time_total for event in events)
     for event in sorted(events, key=lambda event: -event.self_cpu_time_total)[:OPERATIONS]:
