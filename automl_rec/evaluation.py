@@ -91,7 +91,9 @@ def evaluate(
     built = build(configuration, data.catalog, registry, seed=seed)
     file = None
     if checkpoint is not None:
-        file = TrainingFile(checkpoint, f"{configuration.digest} {data.digest} {seed}")
+        # The best weights are best by the quality watched: another one makes another training.
+        watched = quality_of(objectives).name
+        file = TrainingFile(checkpoint, f"{configuration.digest} {data.digest} {seed} {watched}")
     training = _fit(built, data, objectives, seed, report, seconds, file)
     if training is not None and training.stopped == "early":
         return Evaluated(_unfinished(training, built, data, objectives, registry, started, cpu))

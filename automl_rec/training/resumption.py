@@ -73,7 +73,8 @@ class TrainingFile:
             ) from error
         if facts.pop("identity") != self.identity:
             raise StorageError(
-                f"{self.path}: this is the training of another configuration, other data or "
-                f"another seed. Name another file, or remove it to begin again."
+                f"{self.path}: this is the training of another configuration, other data, "
+                f"another seed or another first quality. "
+                f"Name another file, or remove it to begin again."
             )
         return tensors, facts

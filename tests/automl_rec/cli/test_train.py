@@ -68,3 +68,15 @@ def test_the_checkpoint_of_another_configuration_is_refused(
         assert main([*parts, "--out", str(folder / f"model{epochs}")]) == status
     assert "this is the training of another configuration" in capsys.readouterr().err
     assert not (folder / "model3").exists()
+
+
+def test_the_checkpoint_of_a_training_by_another_quality_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space, checkpoint = write_space(folder, 2), folder / "checkpoint"
+    parts = ["train", str(space), "--checkpoint", str(checkpoint), "--out"]
+    assert main([*parts, str(folder / "by_ndcg")]) == 0
+    space.write_text(space.read_text().replace("ndcg@5", "recall@5"))
+    assert main([*parts, str(folder / "by_recall")]) == 1
+    assert "another first quality" in capsys.readouterr().err
+    assert not (folder / "by_recall").exists()

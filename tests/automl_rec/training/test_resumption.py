@@ -99,7 +99,10 @@ def test_the_file_of_another_training_is_refused_and_kept(tmp_path: Path) -> Non
     path = tmp_path / "training.safetensors"
     run(built("bpr-mf"), path)
     content = path.read_bytes()
-    with pytest.raises(StorageError, match="another configuration, other data or another seed"):
+    with pytest.raises(
+        StorageError,
+        match="another configuration, other data, another seed or another first quality",
+    ):
         run(built("bpr-mf"), path, identity="two")
     assert path.read_bytes() == content
 
