@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -35,6 +36,7 @@ from automl_rec.plugin.matrix import blank, describe
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Configuration
 
+NO_PLAN: Mapping[str, Any] = MappingProxyType({})
 PRICED_ROWS = 1000
 """Operations and latency of a ranking model are those of so many rows: a list to be ordered."""
 
@@ -45,6 +47,7 @@ class Built:
 
     Attributes:
         training: the values of the training loop's hyperparameters; empty for closed forms.
+        plan: what the embedding decided over all tables.
     """
 
     configuration: Configuration
@@ -54,6 +57,7 @@ class Built:
     embedding: Embedding | None
     rank: Rank | None
     sparsity: Sparsity | None
+    plan: Mapping[str, Any]
 
     @property
     def low_rank(self) -> dict[str, Weight]:
@@ -91,12 +95,13 @@ class Served:
     be mistaken for what a service would run.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, plan: Mapping[str, Any] = NO_PLAN) -> None:
         training = [
             name for name, part in model.named_modules() if isinstance(part, TrainableMatrix)
         ]
         if training:
             raise TypeError(f"a served model must hold no trainable matrix, got {training}")
+        self._plan = plan
         self.model = model.requires_grad_(False).eval()
         with torch.no_grad():
             self.model.prepare()
@@ -128,9 +133,11 @@ class Served:
         """Every tensor of the artefact by name; their bytes are its bytes."""
         return {name: t.contiguous() for name, t in self.model.state_dict().items()}
 
-    def layouts(self) -> dict[str, Any]:
-        """The layout of every weight by name, as plain data."""
-        return {name: describe(weight.matrix) for name, weight in _weights(self.model).items()}
+    def structure(self) -> dict[str, Any]:
+        """The embedding's plan and the layout of every weight by name, as plain data."""
+        weights = _weights(self.model).items()
+        layouts = {name: describe(weight.matrix) for name, weight in weights}
+        return {"plan": dict(self._plan), "layouts": layouts}
 
     @property
     def operations(self) -> Interval:
@@ -151,9 +158,21 @@ class Served:
 
 
 def build(
-    configuration: Configuration, catalog: Catalog, registry: Registry, *, seed: int
+    configuration: Configuration,
+    catalog: Catalog,
+    registry: Registry,
+    *,
+    seed: int,
+    plan: Mapping[str, Any] | None = None,
 ) -> Built:
     """A model with its tables and weights initialised from a seed.
+
+    Args:
+        configuration: what to build.
+        catalog: the train part.
+        registry: the installed components.
+        seed: of every initial value.
+        plan: the embedding's, from an artefact; None where it has yet to decide.
 
     Raises:
         Infeasible: the configuration's parts cannot stand together.
@@ -166,24 +185,29 @@ def build(
     sparsity = _scheme("sparsity", configuration, registry)
     model_class = component.load()
     _refuse_conflicts(configuration, registry, model_class, sparsity)
+    own = {name: values[name] for name in component.hyperparameters if name in values}
+    if plan is None:
+        plan = _planned(embedding, model_class, own, catalog)
+    if embedding is not None:
+        embedding.adopt(plan)
     layers = Layers(
         catalog,
         torch.Generator().manual_seed(seed),
         embedding,
         masked=sparsity is not None and sparsity.masks_in_training,
     )
-    own = {name: values[name] for name in component.hyperparameters if name in values}
     model: Model = model_class(catalog, layers, **own)
     training = {name: values[name] for name in component.training if name in values}
-    return Built(configuration, model, layers, training, embedding, rank, sparsity)
+    return Built(configuration, model, layers, training, embedding, rank, sparsity, plan)
 
 
 def finalize(built: Built) -> Served:
-    """The trained model as it is served: folded, then low-rank, then sparse, then encoded."""
+    """The trained model as it is served: settled, then low-rank, then sparse, then encoded."""
     with torch.no_grad():
         built.model.finish()
         for weight in built.layers.weights.values():
             weight.freeze()
+        _settle(built)
         if built.rank is not None:
             built.rank.compress(built.low_rank)
         if built.sparsity is not None:
@@ -191,23 +215,26 @@ def finalize(built: Built) -> Served:
         if built.embedding is not None:
             for table in built.layers.tables.values():
                 built.embedding.encode(table)
-    return Served(built.model)
+    return Served(built.model, built.plan)
 
 
 def restore(
     configuration: Configuration,
     catalog: Catalog,
     registry: Registry,
-    layouts: Mapping[str, Any],
+    structure: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
 ) -> Served:
-    """The served model that gave these layouts and tensors.
+    """The served model that gave this structure and these tensors.
 
     Raises:
         ExportError: they do not fit the configuration.
     """
+    plan, layouts = structure["plan"], structure["layouts"]
     with torch.device("meta"):
-        model = build(configuration, catalog, registry, seed=0).model
+        built = build(configuration, catalog, registry, seed=0, plan=plan)
+        _settle(built)
+    model = built.model
     weights = _weights(model)
     if set(weights) != set(layouts):
         raise ExportError(
@@ -224,7 +251,7 @@ def restore(
             f"The tensors do not fit the configuration {configuration.digest}: {reason}. "
             f"Export the configuration again with the plugins installed now."
         ) from error
-    return Served(model)
+    return Served(model, plan)
 
 
 def price(configuration: Configuration, catalog: Catalog, registry: Registry) -> Price:
@@ -235,6 +262,7 @@ def price(configuration: Configuration, catalog: Catalog, registry: Registry) ->
     """
     with torch.device("meta"):
         built = build(configuration, catalog, registry, seed=0)
+        _settle(built)
     forms = _final_forms(built)
     weights = built.layers.weights
     rest = _rest_bytes(built.model)
@@ -252,6 +280,23 @@ def _scheme(kind: Kind, configuration: Configuration, registry: Registry) -> Any
     if chosen is None:
         return None
     return registry.component(kind, chosen.name).load()(**chosen.hyperparameters)
+
+
+def _planned(
+    embedding: Embedding | None, model: type, own: Mapping[str, Value], catalog: Catalog
+) -> Mapping[str, Any]:
+    """What an embedding decides over all tables; a model is built without values to see them."""
+    if embedding is None or type(embedding).plan is Embedding.plan:
+        return {}
+    with torch.device("meta"):
+        layers = Layers(catalog, torch.Generator())
+        model(catalog, layers, **own)
+    return embedding.plan(layers.fields, catalog)
+
+
+def _settle(built: Built) -> None:
+    for table in built.layers.tables.values():
+        table.settle()
 
 
 def _refuse_conflicts(
@@ -308,6 +353,7 @@ def _table_bytes(model: Model) -> int:
 
 def _operations(model: Model, weights: Mapping[str, Weight], forms: Mapping[str, Form]) -> Interval:
     own = model.operations()
+    own += sum(part.operations() for part in model.modules() if isinstance(part, Table))
     parts = (_weight_operations(weight, forms[name]) for name, weight in weights.items())
     once = sum(parts, Interval(own, own))
     return once.times(PRICED_ROWS) if isinstance(model, RankingModel) else once

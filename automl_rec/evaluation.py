@@ -154,10 +154,10 @@ def require_measurable(data: Prepared, objectives: Sequence[Objective]) -> None:
 def shipped(
     served: Served, configuration: Configuration, data: Prepared, registry: Registry
 ) -> Served:
-    """The model as it comes back from its own tensors and layouts."""
-    tensors, layouts = served.tensors(), served.layouts()
+    """The model as it comes back from its own tensors and structure."""
+    tensors, structure = served.tensors(), served.structure()
     _require_finite(tensors)
-    return restore(configuration, data.catalog, registry, layouts, tensors)
+    return restore(configuration, data.catalog, registry, structure, tensors)
 
 
 def quality_of(objectives: Sequence[Objective]) -> Objective:

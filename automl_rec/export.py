@@ -2,7 +2,7 @@
 
 An artefact is a folder:
 
-    model.safetensors    the tensors served; layouts and configuration in the file's header
+    model.safetensors    the tensors served; structure and configuration in the file's header
     configuration.yaml   a space of this one configuration: ``automl-rec train`` makes it again
     catalog.safetensors  of what the model was built on: histories, train (what it knew) and known
                          (what is not shown), with the features of users and items; or of rows the
@@ -42,7 +42,7 @@ from automl_rec.objectives.objective import Measurement
 from automl_rec.plugin import Histories
 from automl_rec.space.configuration import Configuration
 
-FORMAT = 2
+FORMAT = 3
 MODEL = "model.safetensors"
 CONFIGURATION = "configuration.yaml"
 CATALOG = "catalog.safetensors"
@@ -61,7 +61,7 @@ class StoredModel:
     """The content of a model file."""
 
     configuration: Configuration
-    layouts: Mapping[str, Any]
+    structure: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
 
 
@@ -96,7 +96,7 @@ def write_model(path: Path, served: Served, configuration: Configuration) -> int
         ExportError: the file cannot be written.
     """
     tensors = served.tensors()
-    described = {"configuration": json.loads(configuration.text), "layouts": served.layouts()}
+    described = {"configuration": json.loads(configuration.text), "structure": served.structure()}
     # One entry: safetensors writes several in no fixed order, and equal models are equal files.
     header = {_DESCRIBED: json.dumps(described)}
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
@@ -129,7 +129,7 @@ def read_model(path: Path) -> StoredModel:
             described = json.loads((file.metadata() or {})[_DESCRIBED])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         configuration = Configuration.from_dict(described["configuration"])
-        return StoredModel(configuration, described["layouts"], tensors)
+        return StoredModel(configuration, described["structure"], tensors)
     except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
         raise ExportError(
             f"{path}: this is no complete model file ({error}). Export the trial again."

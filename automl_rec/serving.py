@@ -195,7 +195,7 @@ def load(folder: Path | str, *, registry: Registry | None = None) -> Recommender
     stored = export.read_model(folder / export.MODEL)
     catalog, known = read_catalog(folder / export.CATALOG)
     registry = registry or Registry.discover()
-    served = restore(stored.configuration, catalog, registry, stored.layouts, stored.tensors)
+    served = restore(stored.configuration, catalog, registry, stored.structure, stored.tensors)
     measured = json.loads((folder / export.MEASUREMENTS).read_text("utf-8"))
     if catalog.rows is not None:
         encoding = RowEncoding.read(folder / export.ROWS)

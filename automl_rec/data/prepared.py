@@ -21,6 +21,8 @@ from automl_rec.errors import DataError
 from automl_rec.plugin.catalog import Catalog, Feature, Histories, RowTable
 
 HeldOut = Literal["validation", "test"]
+DERIVED = "derived"
+"""Folder beside the data for what components compute from the train part."""
 NOBODY = Histories(np.zeros(1, np.int64), np.empty(0, np.int32))
 """The histories of data that hold rows."""
 
@@ -73,12 +75,13 @@ class Prepared:
     def catalog(self) -> Catalog:
         """What models may know: the train part."""
         if self.task == "ranking":
-            return Catalog(0, NOBODY, rows=self._rows("train"))
+            return Catalog(0, NOBODY, rows=self._rows("train"), folder=self.folder / DERIVED)
         return Catalog(
             num_items=self.description["items"],
             histories=self._histories("train"),
             user_features=self._features("user"),
             item_features=self._features("item"),
+            folder=self.folder / DERIVED,
         )
 
     @cached_property

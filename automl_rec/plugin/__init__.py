@@ -27,8 +27,21 @@ if TYPE_CHECKING:
     )
     from automl_rec.plugin.catalog import Catalog, Feature, Histories, RowTable
     from automl_rec.plugin.embedding import Embedding
-    from automl_rec.plugin.form import Either, Form, Interval, Leaf, Precision, Product, dense_form
+    from automl_rec.plugin.form import (
+        Either,
+        Form,
+        Interval,
+        Leaf,
+        Precision,
+        Product,
+        csr_bytes,
+        dense_bytes,
+        dense_form,
+        index_bytes,
+        layout_bytes,
+    )
     from automl_rec.plugin.layers import Layers, Linear
+    from automl_rec.plugin.life_cycle import LifeCycle, Loss, Phase, Step
     from automl_rec.plugin.matrix import (
         BitmapMatrix,
         CsrMatrix,
@@ -60,8 +73,21 @@ _HOMES = {
     "batch": ("PADDING", "Batch", "Pairs", "Requests", "Rows", "Sampling", "Sequences"),
     "catalog": ("Catalog", "Feature", "Histories", "RowTable"),
     "embedding": ("Embedding",),
-    "form": ("Either", "Form", "Interval", "Leaf", "Precision", "Product", "dense_form"),
+    "form": (
+        "Either",
+        "Form",
+        "Interval",
+        "Leaf",
+        "Precision",
+        "Product",
+        "csr_bytes",
+        "dense_bytes",
+        "dense_form",
+        "index_bytes",
+        "layout_bytes",
+    ),
     "layers": ("Layers", "Linear"),
+    "life_cycle": ("LifeCycle", "Loss", "Phase", "Step"),
     "matrix": (
         "BitmapMatrix",
         "CsrMatrix",
@@ -118,11 +144,14 @@ __all__ = [
     "Kind",
     "Layers",
     "Leaf",
+    "LifeCycle",
     "Linear",
+    "Loss",
     "LowRankMatrix",
     "Matrix",
     "Model",
     "Pairs",
+    "Phase",
     "PlainTable",
     "Precision",
     "Product",
@@ -136,17 +165,22 @@ __all__ = [
     "Sampling",
     "Sequences",
     "Sparsity",
+    "Step",
     "Table",
     "TrainableMatrix",
     "TrainedModel",
     "Use",
     "Value",
     "Weight",
+    "csr_bytes",
+    "dense_bytes",
     "dense_form",
     "gradient_training",
     "hookimpl",
     "hookspec",
+    "index_bytes",
     "keep",
+    "layout_bytes",
     "map_leaves",
     "quantise",
 ]

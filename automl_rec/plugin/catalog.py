@@ -1,8 +1,12 @@
 """What a model may know of the data: sizes, counts, histories; all of the train part alone."""
 
-from collections.abc import Mapping
+import hashlib
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +14,7 @@ import scipy.sparse as sp
 
 IntArray = npt.NDArray[np.int64]
 ItemArray = npt.NDArray[np.int32]
+Arrays: TypeAlias = Mapping[str, npt.NDArray[np.generic]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,7 @@ class Catalog:
         user_features: name -> feature.
         item_features: name -> feature.
         rows: the train rows, for the task ``ranking``.
+        folder: where `derived` keeps arrays between processes, or None.
     """
 
     num_items: int
@@ -121,6 +127,7 @@ class Catalog:
     user_features: Mapping[str, Feature] = field(default_factory=dict)
     item_features: Mapping[str, Feature] = field(default_factory=dict)
     rows: RowTable | None = None
+    folder: Path | None = None
 
     @property
     def num_users(self) -> int:
@@ -165,6 +172,42 @@ class Catalog:
         if name not in self._counts:
             self._counts[name] = self._counted(name)
         return self._counts[name]
+
+    def derived(self, name: str, make: Callable[[], Arrays]) -> Arrays:
+        """Arrays computed from train once: kept in memory, and in `folder` if there is one.
+
+        Args:
+            name: says everything they depend on beside the data, the version of the method too.
+            make: computes them; the same data and name must give the same arrays.
+
+        Returns:
+            What ``make`` returned, now or in another process; do not change it.
+        """
+        if name not in self._derived:
+            self._derived[name] = self._read_or_made(name, make)
+        return self._derived[name]
+
+    def _read_or_made(self, name: str, make: Callable[[], Arrays]) -> Arrays:
+        if self.folder is None:
+            return make()
+        path = self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.npz"
+        if not path.is_file():
+            arrays = make()
+            # Another process may write the same file: the last one to replace it wins.
+            beside = path.with_name(f"{path.stem}.{os.getpid()}.npz")
+            try:
+                self.folder.mkdir(exist_ok=True)
+                np.savez(beside, allow_pickle=False, **arrays)
+                beside.replace(path)
+            except OSError:  # a cache that cannot be written is no cache
+                beside.unlink(missing_ok=True)
+            return arrays
+        with np.load(path, allow_pickle=False) as stored:
+            return {part: stored[part] for part in stored.files}
+
+    @cached_property
+    def _derived(self) -> dict[str, Arrays]:
+        return {}
 
     @cached_property
     def _counts(self) -> dict[str, IntArray]:

@@ -1,19 +1,45 @@
 """Embeddings: how the rows of a table are stored."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
+from automl_rec.plugin.catalog import Catalog
 from automl_rec.plugin.form import Form
+from automl_rec.plugin.life_cycle import LifeCycle
 from automl_rec.plugin.table import Field, Table
 
 
-class Embedding(ABC):
+class Embedding(LifeCycle, ABC):
     """A scheme for tables, constructed from its component's hyperparameters."""
+
+    def plan(self, fields: Mapping[str, Field], catalog: Catalog) -> dict[str, Any]:
+        """What it decides over all tables at once, from shapes and the train part alone.
+
+        Called before the first table is asked for, unless it is not overridden. The same data
+        must give the same plan, whatever the seed; what takes long is kept by `Catalog.derived`.
+
+        Args:
+            fields: every table the model will ask for, by name.
+            catalog: the train part.
+
+        Returns:
+            Plain data (text, numbers, lists, dictionaries) from which `table` knows every shape;
+            kept in the artefact, where nothing is planned again.
+
+        Raises:
+            Infeasible: the scheme cannot serve these fields.
+        """
+        return {}
+
+    def adopt(self, plan: Mapping[str, Any]) -> None:
+        """Takes a plan, its own or an artefact's, before the first table is asked for."""
 
     @abstractmethod
     def table(self, field: Field, generator: torch.Generator) -> Table:
-        """A table for a field; may be built on the meta device, from shapes and counts alone.
+        """A table for a field; may be built on the meta device, from shapes and the plan alone.
 
         Raises:
             Infeasible: the scheme cannot serve this field.

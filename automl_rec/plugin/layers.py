@@ -38,6 +38,7 @@ class Layers:
         catalog: sizes and counts behind the fields.
         generator: source of every initial value.
         tables: name -> table of ids, made by the embedding.
+        fields: name -> what was asked of each of them.
         private: name -> table that belongs to the model alone and is never compressed.
         weights: name -> weight, those of tables included.
         masked: whether a sparsity will mask weights while they train.
@@ -54,6 +55,7 @@ class Layers:
         self.catalog, self.generator, self.masked = catalog, generator, masked
         self._embedding = embedding
         self.tables: dict[str, Table] = {}
+        self.fields: dict[str, Field] = {}
         self.private: dict[str, Table] = {}
         self.weights: dict[str, Weight] = {}
 
@@ -90,7 +92,8 @@ class Layers:
             self.private[name] = table
         else:
             counts = self.catalog.counts(ids or name)
-            table = self._made(Field(name, len(counts), width, std, counts, lookups, scored))
+            size = len(counts)
+            table = self._made(Field(name, size, width, std, counts, lookups, scored, ids or name))
             self.tables[name] = table
         for weight in table.weights():
             weight.sensitive = weight.sensitive or rows is not None
@@ -141,6 +144,7 @@ class Layers:
         return weight
 
     def _made(self, field: Field) -> Table:
+        self.fields[field.name] = field
         if self._embedding is None:
             table: Table = PlainTable(field, self.generator)
         else:

@@ -26,6 +26,7 @@ class Field:
         counts: (N,) int64 train counts of the ids, or None where nothing counts them.
         lookups: rows read to score one user, or to judge one row.
         scored: whether scoring one user multiplies all rows with a vector.
+        ids: whose rows they are, in the words of `Catalog.counts`; empty where nothing counts them.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Field:
     counts: "IntArray | None" = None
     lookups: float = 1.0
     scored: bool = False
+    ids: str = ""
 
 
 class Table(nn.Module, ABC):
@@ -65,6 +67,18 @@ class Table(nn.Module, ABC):
     @abstractmethod
     def weights(self) -> tuple[Weight, ...]:
         """Every weight of the table, those that compression must leave alone included."""
+
+    def settle(self) -> None:
+        """Turns a trained table into what is stored, before rank and sparsity act on its weights.
+
+        Called without gradient when every weight is frozen: drops what only training needs, and
+        makes each weight's matrix what `Weight.price` said. Called on the meta device too, before
+        tensors come back from an artefact; there only shapes are changed.
+        """
+
+    def operations(self) -> float:
+        """Multiply-adds to score one user, or to judge one row, beside those of its weights."""
+        return 0.0
 
     def lookup(self, ids: Tensor) -> Tensor:
         """Rows of ids (...,) int64: (..., D) float32, zeros for negative ids."""

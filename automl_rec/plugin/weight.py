@@ -35,6 +35,7 @@ class Weight(nn.Module):
         matrix: the current layout; compression replaces it.
         zero_diagonal: whether entry (i, i) must act as 0.
         sensitive: whether compression leaves it alone (gates, final logits, projections).
+        expected: the form it will have when its table is settled, where that is not a dense one.
         limit: largest number of entries a model will ever store here, where the data decide how
             many; None for a dense weight.
     """
@@ -52,11 +53,13 @@ class Weight(nn.Module):
         zero_diagonal: bool = False,
         sensitive: bool = False,
         limit: int | None = None,
+        expected: Form | None = None,
     ) -> None:
         super().__init__()
         self.name, self.role, self.use = name, role, use
         self.rows, self.columns = rows, columns
         self.zero_diagonal, self.sensitive, self.limit = zero_diagonal, sensitive, limit
+        self.expected = expected
         # A limited weight never exists densely: its model assigns it sparse, once.
         self.matrix = (
             TrainableMatrix(rows, columns)
@@ -87,6 +90,8 @@ class Weight(nn.Module):
     def price(self) -> Form:
         """What the weight will occupy if nothing compresses it, before the data are known."""
         form = dense_form(self.rows, self.columns)
+        if self.expected is not None:
+            return self.expected
         return form if self.limit is None else form.kept(Interval(0, self.limit))
 
     def freeze(self) -> None:

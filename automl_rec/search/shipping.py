@@ -196,7 +196,7 @@ class _Bench:
     def restored(self, path: Path) -> Served:
         stored = export.read_model(path)
         parts = (stored.configuration, self.data.catalog, self.registry)
-        return restore(*parts, stored.layouts, stored.tensors)
+        return restore(*parts, stored.structure, stored.tensors)
 
     def train(
         self,

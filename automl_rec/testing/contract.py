@@ -128,7 +128,7 @@ def check_artefact(built: Built, catalog: Catalog, registry: Registry, folder: P
     written = write_model(path, served, configuration)
     assert written == served.bytes, "the file must hold the tensors served"
     stored = read_model(path)
-    loaded = restore(configuration, catalog, registry, stored.layouts, stored.tensors)
+    loaded = restore(configuration, catalog, registry, stored.structure, stored.tensors)
     assert same(served.tensors(), loaded.tensors()), "tensors must survive export"
     assert torch.equal(answers(served, catalog), answers(loaded, catalog)), (
         "the loaded model must answer bit for bit like the one exported"

@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from automl_rec.errors import Infeasible
 from automl_rec.plugin import PADDING, Embedding, Field, Kind, Table, Value
+from automl_rec.testing.planted import planted_interactions
 from automl_rec.testing.suite import CompressionSuite
 
 ROWS, WIDTH = 60, 8
-COUNTS = np.arange(ROWS)[::-1] ** 2 // ROWS
+CATALOG = planted_interactions(users=80, items=ROWS, blocks=4, events=12, heldout=2).catalog
 Settings = Mapping[str, Value]
 
 
@@ -29,9 +30,19 @@ class EmbeddingTests(CompressionSuite):
 
     def table(self, setting: Settings, seed: int = 0, *, counted: bool = True) -> Table:
         """A table of 60 ids and width 8."""
-        counts = COUNTS if counted else None
-        field = Field("item", ROWS, WIDTH, counts=counts, scored=True)
-        return self.embedding(setting).table(field, torch.Generator().manual_seed(seed))
+        counts = CATALOG.counts("item") if counted else None
+        field = Field("item", ROWS, WIDTH, counts=counts, scored=True, ids="item")
+        embedding = self.embedding(setting)
+        embedding.adopt(embedding.plan({"item": field}, CATALOG))
+        return embedding.table(field, torch.Generator().manual_seed(seed))
+
+    def possible(self, setting: Settings) -> bool:
+        """See `Suite.possible`."""
+        try:
+            self.table(setting)
+        except Infeasible:
+            return False
+        return True
 
     def test_rows_come_in_the_shape_of_the_ids(self, setting: Settings) -> None:
         table = self.table(setting)
@@ -114,14 +125,18 @@ class EmbeddingTests(CompressionSuite):
         priced = [embedding.price(weight.price()) for weight in table.weights()]
         for weight in table.weights():
             weight.freeze()
+        with torch.no_grad():
+            table.settle()
         embedding.encode(table)
         assert [weight.matrix.form() for weight in table.weights()] == priced
 
     def finished(self, setting: Settings) -> Table:
-        """A table frozen and encoded."""
+        """A table frozen, settled and encoded."""
         table = self.table(setting)
         for weight in table.weights():
             weight.freeze()
+        with torch.no_grad():
+            table.settle()
         self.embedding(setting).encode(table)
         return table
 

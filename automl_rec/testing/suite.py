@@ -66,7 +66,12 @@ class Suite:
             found = [c for c in self.configurations() if _feasible(c) and _by_gradient(c)]
             metafunc.parametrize("learned", found, ids=self._label)
         if "setting" in metafunc.fixturenames:
-            metafunc.parametrize("setting", self.settings_tested(), ids=str)
+            possible = [s for s in self.settings_tested() if self.possible(s)]
+            metafunc.parametrize("setting", possible, ids=str)
+
+    def possible(self, setting: Mapping[str, Value]) -> bool:
+        """Whether the component can act at a setting at all, on what it is tested with."""
+        return True
 
     def _label(self, configuration: Configuration) -> str:
         chosen = configuration.chosen(self.kind)

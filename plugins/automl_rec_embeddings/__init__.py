@@ -1,10 +1,9 @@
 """First-party embeddings: id transform, row store, combination, output map and codec."""
 
-from automl_rec.plugin import Choice, Component, Domain, Float, Integer, hookimpl
+from automl_rec.plugin import Choice, Component, Float, Integer, hookimpl
+from automl_rec_embeddings.hyperparameters import CODEC, sized_by
 
 AUTOML_REC_API = (1, 0)
-
-CODEC: dict[str, Domain] = {"precision": Choice(("fp32", "fp16", "int8"), "fp32")}
 
 FULL = Component(
     kind="embedding",
@@ -28,7 +27,11 @@ FIXED_DIM = Component(
         "ids. Rows given by a closed form are stored as their truncated SVD."
     ),
     implementation="automl_rec_embeddings.fixed_dim:FixedDim",
-    hyperparameters={"width": Integer(1, 256, 16, log=True), **CODEC},
+    hyperparameters={
+        **sized_by("width"),
+        "width": Integer(1, 256, 16, log=True, only_if={"sized_by": ("width",)}),
+        **CODEC,
+    },
 )
 
 HASH = Component(
@@ -42,7 +45,8 @@ HASH = Component(
     ),
     implementation="automl_rec_embeddings.hash:Hash",
     hyperparameters={
-        "ratio": Float(0.001, 1.0, 0.1, log=True),
+        **sized_by("ratio"),
+        "ratio": Float(0.001, 1.0, 0.1, log=True, only_if={"sized_by": ("ratio",)}),
         "hashes": Choice((1, 2), 1),
         "combine": Choice(("sum", "concat", "mul"), "sum", only_if={"hashes": (2,)}),
         "hot_share": Float(0.0, 0.9, 0.5),

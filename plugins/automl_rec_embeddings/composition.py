@@ -7,55 +7,84 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from automl_rec.plugin import PADDING, Field, Table, Use, Weight
-from automl_rec_embeddings.id_transforms import Identity, IdTransform
-from automl_rec_embeddings.row_stores import StoredRows
+from automl_rec_embeddings.id_transforms.identity import Identity
 
 if TYPE_CHECKING:
-    from automl_rec_embeddings.combinations import Combination
-    from automl_rec_embeddings.output_maps import OutputMap
+    from collections.abc import Sequence
+
+    from automl_rec_embeddings.combinations.combination import Combination
+    from automl_rec_embeddings.id_transforms.id_transform import IdTransform
+    from automl_rec_embeddings.output_maps.output_map import OutputMap
+    from automl_rec_embeddings.row_stores.row_store import RowStore
+
+CHUNK_ROWS = 65536
+"""Rows computed at once where all are wanted."""
 
 
 class ComposedTable(Table):
     """``output(combine(store_1[slot_1(id)], ..., store_k[slot_k(id)]))``.
 
     Scoring all rows multiplies the stores and spreads the products over the ids, so that its cost
-    is that of the stored rows, unless the combination is not linear.
+    is that of the stored rows. Where the combination is not linear, or a store computes its rows,
+    they are computed once an evaluation instead, and lookups compute an id once a batch.
     """
 
     def __init__(
         self,
         field: Field,
-        transform: IdTransform,
+        transform: "IdTransform",
+        stores: "Sequence[RowStore]",
         combination: "Combination",
         output: "OutputMap",
         generator: torch.Generator,
+        *,
+        shared: bool = False,
     ) -> None:
+        """Puts the parts together and draws the values of the stores.
+
+        Args:
+            field: whose table it is.
+            transform: names a slot in each store.
+            stores: as many as the transform has sizes; of the widths the combination wants.
+            combination: of what is read.
+            output: to the width of the field.
+            generator: of the initial values.
+            shared: whether the stores belong to an earlier table, which draws, prices and settles
+                them.
+        """
         super().__init__(field)
         self.transform, self.combination, self.output = transform, combination, output
-        widths = combination.widths(output.stored_width, len(transform.sizes))
-        stores = [self._store(field, j, width, generator) for j, width in enumerate(widths)]
-        self.stores = nn.ModuleList(stores)
-        self._counts = field.counts
+        self._field, self._shared = field, tuple(stores) if shared else ()
+        self.stores = nn.ModuleList(() if shared else stores)
+        self.exact = not shared and isinstance(transform, Identity) and stores[0].exact
+        self.exact = self.exact and not output.weights()
+        self._computed = not combination.linear or any(store.computed for store in stores)
+        if not shared:
+            for j, store in enumerate(stores):
+                mean, std = combination.initial(j, len(stores), field.std)
+                store.initialise(mean, std, generator)
         self._slots: tuple[Tensor, ...] | None = None
-        self.register_load_state_dict_post_hook(_forget_slots)  # type: ignore[no-untyped-call]
+        self._rows: Tensor | None = None
+        self.register_load_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
 
     def read(self, ids: Tensor) -> Tensor:
         """See `Table.read`."""
-        return self._mapped(self._combined(self.transform(ids)))
+        if not self._computed:
+            return self._mapped(self._combined(self.transform(ids)))
+        different, places = ids.unique(return_inverse=True)
+        return self._mapped(self._combined(self.transform(different))).index_select(0, places)
 
     def rows(self) -> Tensor:
         """See `Table.rows`."""
-        if isinstance(self.transform, Identity):
-            return self._mapped(self._stores[0].rows())
-        return self._mapped(self._combined(self._all_slots()))
+        return self._mapped(self._stored())
 
     def score(self, x: Tensor) -> Tensor:
         """See `Table.score`."""
         inner = self.output.pull_back(x)
+        if self._computed:
+            return inner @ self._stored().T
         if isinstance(self.transform, Identity):
             return self._stores[0].score(inner)
-        if not self.combination.linear:
-            return inner @ self._combined(self._all_slots()).T
         parts = self.combination.split(inner, [store.width for store in self._stores])
         scores = [
             self._spread(store.score(part), slots)
@@ -65,11 +94,15 @@ class ComposedTable(Table):
 
     def assign(self, rows: Tensor) -> None:
         """See `Table.assign`: the output map first, then the stores, weighted by train counts."""
+        self._rows = None
         stored = self.output.fit(rows)
+        if isinstance(self.transform, Identity):
+            self._stores[0].assign(stored)
+            return
         weights = torch.ones(self.num_rows, dtype=stored.dtype)
-        if self._counts is not None:
+        if self._field.counts is not None:
             # One more than counted: an id without an event may have its slots to itself.
-            weights += torch.from_numpy(self._counts)
+            weights += torch.from_numpy(self._field.counts)
         sizes = self.transform.sizes
         fitted = self.combination.fit(stored, self._all_slots(), sizes, weights)
         for store, values in zip(self._stores, fitted, strict=True):
@@ -77,33 +110,51 @@ class ComposedTable(Table):
 
     def weights(self) -> tuple[Weight, ...]:
         """See `Table.weights`."""
-        stored = tuple(weight for store in self._stores for weight in store.weights())
-        return stored + self.output.weights()
+        own = cast("list[RowStore]", list(self.stores))
+        return tuple(w for store in own for w in store.weights()) + self.output.weights()
+
+    def settle(self) -> None:
+        """See `Table.settle`."""
+        self._rows = None
+        for store in cast("list[RowStore]", list(self.stores)):
+            store.settle()
+
+    def operations(self) -> float:
+        """See `Table.operations`."""
+        computed = sum(store.operations() for store in self._stores)
+        computed += self.combination.operations([store.width for store in self._stores])
+        return self._field.lookups * computed
+
+    def train(self, mode: bool = True) -> "ComposedTable":  # noqa: FBT001, FBT002 - torch's own
+        """Sets the mode, and forgets the rows computed under the former one."""
+        self._rows = None
+        super().train(mode)
+        return self
 
     @property
-    def _stores(self) -> list[StoredRows]:
-        return cast("list[StoredRows]", list(self.stores))
-
-    def _store(
-        self, field: Field, index: int, width: int, generator: torch.Generator
-    ) -> StoredRows:
-        sizes = self.transform.sizes
-        name = f"{field.name}.store" + (f"-{index + 1}" if index else "")
-        products = 1.0 if self.combination.linear else field.num_rows / sizes[index]
-        use = Use(products=products * field.scored, rows=field.lookups)
-        store = StoredRows(name, sizes[index], width, use)
-        store.initialise(*self.combination.initial(index, len(sizes), field.std), generator)
-        return store
+    def _stores(self) -> "list[RowStore]":
+        return cast("list[RowStore]", list(self.stores)) or list(self._shared)
 
     def _mapped(self, stored: Tensor) -> Tensor:
         rows: Tensor = self.output(stored)
         return rows
 
+    def _stored(self) -> Tensor:
+        """All rows before the output map; kept while nothing is trained, if they are computed."""
+        if isinstance(self.transform, Identity) and not self._computed:
+            return self._stores[0].rows()
+        if self.training or torch.is_grad_enabled() or not self._computed:
+            return self._combined(self._all_slots())
+        if self._rows is None:
+            chunks = torch.arange(self.num_rows).split(CHUNK_ROWS)
+            self._rows = torch.cat([self._combined(self.transform(ids)) for ids in chunks])
+        return self._rows
+
     def _combined(self, slots: tuple[Tensor, ...]) -> Tensor:
         pairs = zip(self._stores, slots, strict=True)
         return self.combination.join([self._part(store, at) for store, at in pairs])
 
-    def _part(self, store: StoredRows, slots: Tensor) -> Tensor:
+    def _part(self, store: "RowStore", slots: Tensor) -> Tensor:
         if self.transform.complete:
             return store.read(slots)
         rows = store.read(slots.clamp(min=0))
@@ -123,5 +174,18 @@ class ComposedTable(Table):
         return self._slots
 
 
-def _forget_slots(table: nn.Module, _: Any) -> None:
-    cast("ComposedTable", table)._slots = None  # noqa: SLF001 - this module's own class
+def use_of(field: Field, size: int, combination: "Combination") -> Use:
+    """How often a store of some size is read for a field.
+
+    Args:
+        field: whose table reads it.
+        size: slots of the store.
+        combination: of the table; one that is not linear is multiplied row by row.
+    """
+    products = 1.0 if combination.linear else field.num_rows / size
+    return Use(products=products * field.scored, rows=field.lookups)
+
+
+def _forget(table: nn.Module, _: Any) -> None:
+    composed = cast("ComposedTable", table)
+    composed._slots = composed._rows = None  # noqa: SLF001 - this module's own class

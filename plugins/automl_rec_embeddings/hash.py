@@ -4,33 +4,32 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from automl_rec.plugin import Field, PlainTable, Table
-from automl_rec_embeddings.codecs import CodedEmbedding
-from automl_rec_embeddings.combinations import Combination, Concat, Product, Sum
-from automl_rec_embeddings.composition import ComposedTable
-from automl_rec_embeddings.id_transforms import (
-    HotRows,
-    IdTransform,
-    UniversalHash,
-    smallest_unsigned,
-)
-from automl_rec_embeddings.output_maps import SameWidth
+from automl_rec.plugin import Field, Table, dense_bytes
+from automl_rec_embeddings.combinations.concat import Concat
+from automl_rec_embeddings.combinations.product import Product
+from automl_rec_embeddings.combinations.sum import Sum
+from automl_rec_embeddings.composition import ComposedTable, use_of
+from automl_rec_embeddings.id_transforms.hot_rows import HotRows
+from automl_rec_embeddings.id_transforms.id_transform import IdTransform, smallest_unsigned
+from automl_rec_embeddings.id_transforms.universal_hash import COEFFICIENT_BYTES, UniversalHash
+from automl_rec_embeddings.output_maps.same_width import SameWidth
+from automl_rec_embeddings.row_stores.stored_rows import StoredRows
+from automl_rec_embeddings.sizing import SizedEmbedding, Structure, most
 
 if TYPE_CHECKING:
     from automl_rec.plugin import Precision
+    from automl_rec_embeddings.combinations.combination import Combination
 
-FLOAT32_BYTES = 4
-COEFFICIENT_BYTES = 16
-COMBINATIONS: dict[str, type[Combination]] = {"sum": Sum, "concat": Concat, "mul": Product}
+COMBINATIONS: "dict[str, type[Combination]]" = {"sum": Sum, "concat": Concat, "mul": Product}
 
 
-class Hash(CodedEmbedding):
+class Hash(SizedEmbedding):
     """Hashed slots, the most frequent ids' own, in one store or two, and their combination.
 
     Two hashes have separate stores: in a shared one, ids with the same two slots in another order
     would be equal. With two hashes that are added or multiplied, a frequent id has its own row in
     the first store and reads nothing of the second. Rows of fewer columns than hashes are added,
-    never set side by side. A field that this would not make smaller keeps full rows.
+    never set side by side. A table that this would not make smaller keeps full rows.
 
     Source: Weinberger et al., 2009 (hashing trick); double hashing after Zhang et al., 2020; the
     share of own rows after the frequency-aware tables of industry. Ours draws universal hash
@@ -39,42 +38,73 @@ class Hash(CodedEmbedding):
 
     def __init__(
         self,
-        ratio: float,
         hashes: int,
         hot_share: float,
         precision: "Precision",
+        sized_by: str,
         combine: Literal["sum", "concat", "mul"] = "sum",
+        budget: float | None = None,
+        ratio: float | None = None,
     ) -> None:
-        super().__init__(precision)
+        super().__init__(precision, budget)
         self.ratio, self.hashes, self.hot_share = ratio, hashes, hot_share
         self.combination = COMBINATIONS[combine]()
 
-    def table(self, field: Field, generator: torch.Generator) -> Table:
-        """See `Embedding.table`."""
-        slots = max(round(self.ratio * field.num_rows), 1)
-        hot = 0 if field.counts is None else min(round(self.hot_share * slots), slots - 1)
-        # Decided before anything is drawn: a full table then starts as it would without a hash.
-        combination = self._combination(field)
-        if (
-            self._bytes(combination, field, slots, hot)
-            >= field.num_rows * field.width * FLOAT32_BYTES
-        ):
-            return PlainTable(field, generator)
-        transform: IdTransform = UniversalHash([slots - hot] * self.hashes, generator)
-        if field.counts is not None and hot:
+    def largest(self, field: Field, limit: int) -> Structure | None:
+        """See `SizedEmbedding.largest`."""
+        slots = most(
+            lambda slots: self.structure_bytes(field, self._slots(field, slots)),
+            limit,
+            field.num_rows,
+        )
+        return None if slots is None else self._slots(field, slots)
+
+    def chosen(self, field: Field) -> Structure:
+        """See `SizedEmbedding.chosen`."""
+        assert self.ratio is not None, "it is sized by a budget or its ratio"
+        return self._slots(field, max(round(self.ratio * field.num_rows), 1))
+
+    def structure_bytes(self, field: Field, structure: Structure) -> int:
+        """See `SizedEmbedding.structure_bytes`: stores, remap of hot ids, hash coefficients."""
+        sizes = self._sizes(field, structure)
+        widths = self._combination(field).widths(field.width, self.hashes)
+        stores = sum(
+            dense_bytes(size, width, self.precision)
+            for size, width in zip(sizes, widths, strict=True)
+        )
+        hot = structure["hot"]
+        remap = field.num_rows * smallest_unsigned(hot).itemsize if hot else 0
+        return stores + remap + self.hashes * COEFFICIENT_BYTES
+
+    def build(self, field: Field, structure: Structure, generator: torch.Generator) -> Table:
+        """See `SizedEmbedding.build`."""
+        hot, combination = structure["hot"], self._combination(field)
+        cold = [structure["slots"] - hot] * self.hashes
+        transform: IdTransform = UniversalHash(cold, generator)
+        if hot and field.counts is not None:
             everywhere = combination.needs_every_part
             transform = HotRows(transform, field.counts, hot, in_every_store=everywhere)
+        widths = combination.widths(field.width, self.hashes)
+        stores = [
+            StoredRows(_name(field, j), size, width, use_of(field, size, combination))
+            for j, (size, width) in enumerate(zip(transform.sizes, widths, strict=True))
+        ]
         output = SameWidth(field.width)
-        return ComposedTable(field, transform, combination, output, generator)
+        return ComposedTable(field, transform, stores, combination, output, generator)
 
-    def _combination(self, field: Field) -> Combination:
+    def _slots(self, field: Field, slots: int) -> Structure:
+        hot = 0 if field.counts is None else min(round(self.hot_share * slots), slots - 1)
+        return {"slots": slots, "hot": hot}
+
+    def _sizes(self, field: Field, structure: Structure) -> list[int]:
+        slots, hot = structure["slots"], structure["hot"]
+        others = slots if self._combination(field).needs_every_part else slots - hot
+        return [slots] + [others] * (self.hashes - 1)
+
+    def _combination(self, field: Field) -> "Combination":
         narrow = self.combination.needs_every_part and field.width < self.hashes
         return Sum() if narrow else self.combination
 
-    def _bytes(self, combination: Combination, field: Field, slots: int, hot: int) -> int:
-        """Bytes of the stores, the remap of hot ids and the hash coefficients."""
-        widths = combination.widths(field.width, self.hashes)
-        others = slots if combination.needs_every_part else slots - hot
-        numbers = slots * widths[0] + others * sum(widths[1:])
-        remap = field.num_rows * smallest_unsigned(hot).itemsize if hot else 0
-        return numbers * FLOAT32_BYTES + remap + self.hashes * COEFFICIENT_BYTES
+
+def _name(field: Field, store: int) -> str:
+    return f"{field.name}.store" + (f"-{store + 1}" if store else "")

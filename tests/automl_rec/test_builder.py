@@ -45,10 +45,10 @@ def test_price_is_exact_and_restoring_changes_no_bit(
     assert priced.bytes_tables.low == served.bytes_tables
     assert priced.operations.low <= served.operations.low
     assert served.operations.high <= priced.operations.high
-    restored = restore(configuration, prepared.catalog, registry, served.layouts(), tensors)
+    restored = restore(configuration, prepared.catalog, registry, served.structure(), tensors)
     requests = requests_of(prepared.known("validation"), torch.arange(60).numpy())
     assert torch.equal(served.scores(requests), restored.scores(requests))
-    assert restored.layouts() == served.layouts()
+    assert restored.structure() == served.structure()
 
 
 def test_pricing_allocates_no_weight(registry: Registry, prepared: Prepared) -> None:
@@ -81,11 +81,11 @@ def test_tensors_of_another_configuration_are_refused(
     served = fitted(Configuration(EASE, rank=SVD), prepared, registry)
     other = Configuration(Chosen("popularity"))
     with pytest.raises(ExportError, match="The layouts must describe the weights"):
-        restore(other, prepared.catalog, registry, served.layouts(), served.tensors())
+        restore(other, prepared.catalog, registry, served.structure(), served.tensors())
     tensors = served.tensors()
     tensors.pop(next(iter(tensors)))
     with pytest.raises(ExportError, match="do not fit the configuration"):
-        restore(Configuration(EASE), prepared.catalog, registry, served.layouts(), tensors)
+        restore(Configuration(EASE), prepared.catalog, registry, served.structure(), tensors)
 
 
 def test_equal_seeds_give_equal_weights(prepared: Prepared, registry: Registry) -> None:

@@ -22,7 +22,17 @@ from automl_rec.space.configuration import Chosen, Configuration
 
 CONFIGURATION = Configuration(
     Chosen("fm", {"width": 4, "regularization": 1e-6}),
-    embedding=Chosen("hash", {"ratio": 0.5, "hashes": 2, "hot_share": 0.25, "precision": "fp32"}),
+    embedding=Chosen(
+        "hash",
+        {
+            "sized_by": "ratio",
+            "ratio": 0.5,
+            "hashes": 2,
+            "combine": "sum",
+            "hot_share": 0.25,
+            "precision": "fp32",
+        },
+    ),
     rank=Chosen("full"),
     sparsity=Chosen("none"),
 )

@@ -19,8 +19,14 @@ COMPRESSIONS: dict[Kind, type] = {
 }
 NEUTRAL: dict[tuple[Kind, str], Mapping[str, Value]] = {
     ("embedding", "full"): {"precision": "fp32"},
-    ("embedding", "fixed-dim"): {"width": 256, "precision": "fp32"},
-    ("embedding", "hash"): {"ratio": 1.0, "hashes": 1, "hot_share": 0.5, "precision": "fp32"},
+    ("embedding", "fixed-dim"): {"sized_by": "width", "width": 256, "precision": "fp32"},
+    ("embedding", "hash"): {
+        "sized_by": "ratio",
+        "ratio": 1.0,
+        "hashes": 1,
+        "hot_share": 0.5,
+        "precision": "fp32",
+    },
     ("sparsity", "none"): {},
     ("sparsity", "magnitude"): {"density": 1.0, "mode": "one-shot", "scope": "uniform"},
     ("rank", "full"): {},

@@ -17,10 +17,10 @@ from automl_rec.testing.settings import settings_of
 
 REGISTRY = Registry.discover()
 SMALL = ("width", "blocks", "length", "iterations")
-NARROW: dict[str, Value] = {"width": 3}
+NARROW: dict[str, Value] = {"sized_by": "width", "width": 3}
 SPARSE = {"item-knn", "rp3beta"}
 """Models that store as many entries as the data give them neighbours."""
-FEW: dict[str, Value] = {"ratio": 0.3}
+FEW: dict[str, Value] = {"sized_by": "ratio", "ratio": 0.3}
 SETTINGS: dict[tuple[Kind, str], list[dict[str, Value]]] = {
     ("embedding", "full"): [{"precision": p} for p in ("fp32", "fp16", "int8")],
     ("embedding", "fixed-dim"): [NARROW | {"precision": p} for p in ("fp32", "fp16", "int8")],

@@ -2,7 +2,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from automl_rec_embeddings.combinations import Combination, Concat, Product, Sum
+from automl_rec_embeddings.combinations.combination import Combination
+from automl_rec_embeddings.combinations.concat import Concat
+from automl_rec_embeddings.combinations.product import Product
+from automl_rec_embeddings.combinations.sum import Sum
 
 IDS, WIDTH = 40, 4
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from automl_rec.plugin import Field, PlainTable, Table
+from automl_rec.testing.planted import planted_tiny
 from automl_rec_embeddings.composition import ComposedTable
 from automl_rec_embeddings.fixed_dim import FixedDim
 from automl_rec_embeddings.full import Full
@@ -11,7 +12,9 @@ FIELD = Field("item", IDS, WIDTH, scored=True, lookups=2.0)
 
 
 def table(width: int) -> Table:
-    return FixedDim(width, "fp32").table(FIELD, torch.Generator().manual_seed(0))
+    embedding = FixedDim("fp32", "width", width=width)
+    embedding.adopt(embedding.plan({"item": FIELD}, planted_tiny().catalog))
+    return embedding.table(FIELD, torch.Generator().manual_seed(0))
 
 
 def test_narrow_rows_and_a_projection_are_stored() -> None:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from automl_rec.plugin import Field, PlainTable, Table
+from automl_rec.testing.planted import planted_tiny
 from automl_rec_embeddings.composition import ComposedTable
 from automl_rec_embeddings.hash import Hash
 
@@ -20,8 +21,9 @@ def table(
     *,
     width: int = WIDTH,
 ) -> Table:
-    embedding = Hash(ratio, hashes, hot_share, "fp32", combine)
+    embedding = Hash(hashes, hot_share, "fp32", "ratio", combine, ratio=ratio)
     field = Field("item", IDS, width, counts=COUNTS, scored=True)
+    embedding.adopt(embedding.plan({"item": field}, planted_tiny().catalog))
     return embedding.table(field, torch.Generator().manual_seed(0))
 
 

@@ -4,13 +4,10 @@ import numpy as np
 import torch
 
 from automl_rec.plugin import PADDING
-from automl_rec_embeddings.id_transforms import (
-    PRIME,
-    HotRows,
-    Identity,
-    UniversalHash,
-    smallest_unsigned,
-)
+from automl_rec_embeddings.id_transforms.hot_rows import HotRows
+from automl_rec_embeddings.id_transforms.id_transform import smallest_unsigned
+from automl_rec_embeddings.id_transforms.identity import Identity
+from automl_rec_embeddings.id_transforms.universal_hash import PRIME, UniversalHash
 
 IDS = 2000
 COUNTS = np.random.default_rng(0).permutation(IDS)

@@ -1,48 +1,43 @@
-"""Row stores: the rows that slots name."""
+"""One stored row a slot."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from automl_rec.plugin import TrainableMatrix, Use, Weight
+from automl_rec_embeddings.row_stores.row_store import RowStore
 
 
-class StoredRows(nn.Module):
-    """One stored row a slot.
-
-    Attributes:
-        size: number of slots M.
-        width: columns D.
-    """
+class StoredRows(RowStore):
+    """One stored row a slot."""
 
     def __init__(self, name: str, size: int, width: int, use: Use) -> None:
-        super().__init__()
-        self.size, self.width = size, width
+        super().__init__(size, width)
         self.weight = Weight(name, size, width, "table", use)
 
     def read(self, slots: Tensor) -> Tensor:
-        """Rows of slots (B,) int64: (B, D) float32."""
+        """See `RowStore.read`."""
         return self.weight.matrix.gather(slots)
 
     def rows(self) -> Tensor:
-        """All rows: (M, D) float32, differentiable."""
+        """See `RowStore.rows`."""
         matrix = self.weight.matrix
         return matrix.effective() if isinstance(matrix, TrainableMatrix) else matrix.dense()
 
     def score(self, x: Tensor) -> Tensor:
-        """``x @ rows.T`` for x (..., D): (..., M) float32."""
+        """See `RowStore.score`."""
         return self.weight.matrix.multiply(x)
 
     def initialise(self, mean: float, std: float, generator: torch.Generator) -> None:
-        """Draws the values from N(mean, std^2)."""
+        """See `RowStore.initialise`."""
         self.weight.initialise(std, generator)
         if mean and not self.weight.trainable.is_meta:
             with torch.no_grad():
                 self.weight.trainable.add_(mean)
 
     def assign(self, rows: Tensor) -> None:
-        """Stores rows (M, D)."""
+        """See `RowStore.assign`."""
         self.weight.assign(rows)
 
     def weights(self) -> tuple[Weight, ...]:
-        """The weights of the store."""
+        """See `RowStore.weights`."""
         return (self.weight,)

@@ -1,59 +1,12 @@
-"""Output maps: from the width that is stored to the width a model expects."""
-
-from abc import ABC, abstractmethod
+"""A learned projection of narrow rows."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from automl_rec.plugin import TrainableMatrix, Use, Weight
+from automl_rec_embeddings.output_maps.output_map import OutputMap
 
 CHUNK_ROWS = 65536
-
-
-class OutputMap(nn.Module, ABC):
-    """A linear map from stored rows (B, S) to rows (B, D).
-
-    Attributes:
-        stored_width: S.
-    """
-
-    stored_width: int
-
-    @abstractmethod
-    def forward(self, stored: Tensor) -> Tensor:
-        """Rows (B, D) of stored rows (B, S)."""
-
-    @abstractmethod
-    def pull_back(self, x: Tensor) -> Tensor:
-        """What scores stored rows as x (..., D) scores the mapped ones: (..., S)."""
-
-    @abstractmethod
-    def fit(self, rows: Tensor) -> Tensor:
-        """Chooses the map for rows (N, D); the stored rows (N, S) that come nearest to them."""
-
-    def weights(self) -> tuple[Weight, ...]:
-        """The weights of the map."""
-        return ()
-
-
-class SameWidth(OutputMap):
-    """Rows are stored at the width a model expects."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.stored_width = width
-
-    def forward(self, stored: Tensor) -> Tensor:
-        """See `OutputMap.forward`."""
-        return stored
-
-    def pull_back(self, x: Tensor) -> Tensor:
-        """See `OutputMap.pull_back`."""
-        return x
-
-    def fit(self, rows: Tensor) -> Tensor:
-        """See `OutputMap.fit`."""
-        return rows
 
 
 class Projection(OutputMap):

@@ -1,0 +1,91 @@
+"""Life cycles: what a component may do while a model trains."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+Loss: TypeAlias = Callable[[], Tensor]
+"""Computes the model's own loss of one batch; as often as it is called, dropout drawn anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A stretch of a training, with its own optimiser state, patience and best weights.
+
+    Attributes:
+        name: unique in its training.
+        share: of the epochs, above 0; the shares of all phases add up to 1, and each phase has at
+            least one epoch.
+        start: what the model starts it with: the ``"best"`` weights of the phase before, or its
+            ``"initial"`` ones.
+    """
+
+    name: str
+    share: float = 1.0
+    start: Literal["best", "initial"] = "best"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the optimiser.
+
+    Attributes:
+        number: from 1 in its phase.
+        total: steps of its phase at most.
+        learning_rate: of the loop's optimiser.
+        loss: the model's own loss of the step's batch.
+    """
+
+    number: int
+    total: int
+    learning_rate: float
+    loss: Loss
+
+
+class LifeCycle:
+    """What a component does beside the gradient; by default nothing.
+
+    Everything a hook changes must be a parameter or buffer of the model (of its tables, say):
+    those alone are kept with the best weights and in checkpoints. What only training needs is
+    dropped when the model is finished.
+
+    Attributes:
+        held_out: share of the train part that is kept from the weights and given to `judge`.
+    """
+
+    held_out: float = 0.0
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases of a training; the curve and the search see the last one alone."""
+        return (Phase("train"),)
+
+    def owned(self) -> Iterable[nn.Parameter]:
+        """Parameters that the hooks step; the loop's optimiser leaves them alone."""
+        return ()
+
+    def begin(self, phase: Phase, generator: torch.Generator) -> None:
+        """Called before each phase, without gradient.
+
+        When a training is resumed it is called again, with initial values that are then replaced:
+        the shapes it makes must not depend on values.
+        """
+
+    def end(self, phase: Phase) -> None:
+        """Called after each phase but the last, without gradient, with its best weights.
+
+        When a training is resumed it is called again, as `begin` is.
+        """
+
+    def loss(self, own: Loss) -> Tensor:
+        """The loss of a step: the model's own, once or more, with what the component adds."""
+        return own()
+
+    def after_step(self, step: Step) -> None:
+        """Called after each step of the optimiser, with gradient."""
+
+    def judge(self, step: Step) -> None:
+        """Called after each step with the loss of a held-out batch, if `held_out` is not 0."""

@@ -1,0 +1,1 @@
+"""Id transforms: which row of each store an id reads."""

@@ -1,0 +1,1 @@
+"""Output maps: from the width that is stored to the width a model expects."""

@@ -1,0 +1,1 @@
+"""Row stores: the rows that slots name."""
