@@ -209,6 +209,7 @@ def _fit(
         validate,
         settings=built.training,
         seed=seed,
+        cycle=built.embedding,
         sparsity=built.sparsity,
         weights=built.prunable,
         report=report,
