@@ -14,7 +14,7 @@ from torch import Tensor
 
 from automl_rec.errors import StorageError
 
-_HEADER = "training"
+_HEADER = "training 2"
 
 
 @dataclass(frozen=True, slots=True)
