@@ -25,7 +25,7 @@ from automl_rec.objectives.objective import Objective
 from automl_rec.registry import Registry
 from automl_rec.search.reason import reason_of, shorten
 from automl_rec.space.configuration import Configuration
-from automl_rec.training.trainer import Progress
+from automl_rec.training.progress import Progress
 
 Message: TypeAlias = Mapping[str, Any]
 

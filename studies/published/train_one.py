@@ -21,7 +21,7 @@ from automl_rec.objectives.objective import Measurement
 from automl_rec.registry import Registry
 from automl_rec.search.shipping import only_configuration
 from automl_rec.space.checker import read_space
-from automl_rec.training.trainer import Progress
+from automl_rec.training.progress import Progress
 
 SEED = 0
 

@@ -9,7 +9,7 @@ from fresh import peak_bytes
 
 from automl_rec.objectives import named
 from automl_rec.search.worker import Bench
-from automl_rec.training.trainer import Progress
+from automl_rec.training.progress import Progress
 
 QUALITY = "ndcg@20"
 

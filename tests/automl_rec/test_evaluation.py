@@ -15,7 +15,7 @@ from automl_rec.objectives import named
 from automl_rec.plugin import Value, Weight
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
-from automl_rec.training.trainer import Progress
+from automl_rec.training.progress import Progress
 
 NAMES = (
     "ndcg@10",

@@ -18,8 +18,9 @@ from automl_rec.plugin import (
     Step,
 )
 from automl_rec.testing.planted import planted_tiny
+from automl_rec.training.progress import Progress, Training
 from automl_rec.training.resumption import TrainingFile
-from automl_rec.training.trainer import Progress, Training, train
+from automl_rec.training.trainer import train
 
 CATALOG = planted_tiny().catalog
 SETTINGS = {

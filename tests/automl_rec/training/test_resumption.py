@@ -11,8 +11,9 @@ from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen
 from automl_rec.testing.contract import configuration_of, same
 from automl_rec.testing.planted import planted_tiny
+from automl_rec.training.progress import Progress, Training
 from automl_rec.training.resumption import TrainingFile
-from automl_rec.training.trainer import Progress, Training, train
+from automl_rec.training.trainer import train
 
 CATALOG = planted_tiny().catalog
 REGISTRY = Registry.discover()

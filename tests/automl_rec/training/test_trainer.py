@@ -22,7 +22,8 @@ from automl_rec.plugin import (
 )
 from automl_rec.plugin.weight import Use
 from automl_rec.testing.planted import planted_tiny
-from automl_rec.training.trainer import Progress, Training, train
+from automl_rec.training.progress import Progress, Training
+from automl_rec.training.trainer import train
 
 SETTINGS = {
     "learning_rate": 0.1,
