@@ -29,13 +29,18 @@ class Clock:
     """Wall time of a training.
 
     Attributes:
-        deadline: moment of the monotonic clock after which no step begins.
+        deadline: moment of the monotonic clock after which no step of this phase begins.
         seconds: spent in steps so far.
         epochs: run in the phases before this one.
     """
 
-    def __init__(self, deadline: float) -> None:
-        self.deadline, self.seconds, self.epochs = deadline, 0.0, 0
+    def __init__(self, started: float, allowed: float) -> None:
+        self._started, self._allowed = started, allowed
+        self.deadline, self.seconds, self.epochs = math.inf, 0.0, 0
+
+    def allow(self, share: float) -> None:
+        """Sets the deadline at a share of the time allowed in all."""
+        self.deadline = self._started + share * self._allowed
 
 
 class Source:

@@ -55,8 +55,8 @@ def train(
         sparsity: acts after every step of the last phase if it masks weights in training.
         weights: the weights that ``sparsity`` may mask.
         report: told of every validation of the last phase; False ends the training.
-        seconds: wall seconds, everything included, after which training ends; an epoch cut short
-            is validated only if there is no other.
+        seconds: wall seconds, everything included, after which training ends, each phase at its
+            share of them; an epoch cut short is validated only if there is no other.
         file: written after every validation; if there is one, training goes on from it as if it
             had never stopped.
         direction: which way the quality is better.
@@ -70,7 +70,7 @@ def train(
         torch.manual_seed(seed_for(seed, "model"))
         with torch.no_grad():
             model.begin(catalog, generator_for(seed, "begin"))
-        clock = Clock(math.inf if seconds is None else time.monotonic() + seconds)
+        clock = Clock(time.monotonic(), math.inf if seconds is None else seconds)
         mask = sparsity if sparsity is not None and sparsity.masks_in_training else None
         source = Source(model, catalog, cycle.held_out, int(settings["batch_size"]), seed)
         training = _Phases(model, cycle, source, settings, seed, clock, file, direction)
@@ -141,6 +141,7 @@ class _Phases:
         self._cycle.begin(phase, generator_for(self._seed, f"phase {phase.name}"))
 
     def _stretch(self, number: int) -> Stretch:
+        self._clock.allow(sum(phase.share for phase in self._cycle.phases[: number + 1]))
         epochs = _epochs_of(self._cycle.phases, int(self._settings["epochs"]))[number]
         steps = Steps(
             self._model, self._cycle, self._source, self._settings, self._seed, self._clock, epochs

@@ -1,3 +1,4 @@
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
@@ -105,6 +106,7 @@ def run(
     file: TrainingFile | None = None,
     patience: int = 99,
     until: int = 10**9,
+    epochs: int = 10,
 ) -> Training:
     validations = 0
 
@@ -121,7 +123,7 @@ def run(
             reported.append(progress)
         return True
 
-    settings = {**SETTINGS, "patience": patience}
+    settings = {**SETTINGS, "patience": patience, "epochs": epochs}
     return train(
         model,
         CATALOG,
@@ -199,6 +201,20 @@ def test_time_that_runs_out_still_leads_through_every_phase() -> None:
     assert cycle.told == ["begin search", "end search", "begin again"]
     assert training.stopped == "time"
     assert len(training.curve) == 1
+
+
+def test_a_phase_ends_at_its_share_of_the_time() -> None:
+    class Slow(TwoPhases):
+        def after_step(self, step: Step) -> None:
+            super().after_step(step)
+            time.sleep(0.004)
+
+    model = Popularity()
+    cycle = Slow(model)
+    run(model, cycle, seconds=0.4, epochs=10_000, patience=10_000)
+    again = cycle.told.index("begin again")
+    steps = [line.startswith("step") for line in cycle.told]
+    assert sum(steps[again:]) > sum(steps[:again]) > 0
 
 
 def test_patience_ends_a_phase_and_not_the_training() -> None:
