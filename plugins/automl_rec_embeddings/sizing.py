@@ -25,15 +25,17 @@ SMALL_SHARE = 0.01
 """A table with less of all full tables' bytes stays full: it would save nothing worth a row."""
 LEAST_USE = 0.5
 """Share of a budget that a scheme must be able to use, or the pair is unreachable."""
-HALVINGS = 40
+FINEST = 1e-9
+"""Shares that differ by less are the same."""
+SPARE = 0.001
+"""Share of a budget that may be left unused without another try."""
 
 
-class SizedEmbedding(CodedEmbedding):
-    """An embedding that makes its tables as large as a budget of bytes allows.
+class BudgetedEmbedding(CodedEmbedding):
+    """An embedding whose tables together may use a share of the full float32 tables' bytes.
 
-    The budget is a share of the bytes of full float32 tables, over all tables of a model. Every
-    table is allowed the same share of its own bytes; where small tables stay full, the others get
-    less. Without a budget the scheme's own hyperparameters decide.
+    Small tables stay full, as does every table that the scheme would not make smaller; the others
+    get less for it. Without a budget the scheme's own hyperparameters decide.
     """
 
     def __init__(self, precision: Precision, budget: float | None) -> None:
@@ -42,12 +44,17 @@ class SizedEmbedding(CodedEmbedding):
         self._plan: Mapping[str, Any] = {}
 
     @abstractmethod
-    def largest(self, field: Field, limit: int) -> Structure | None:
-        """The largest structure of a table with at most ``limit`` bytes; None if there is none."""
+    def at(self, fields: Mapping[str, Field], share: float) -> dict[str, Structure]:
+        """Structures of the tables it may act on; their bytes must not fall as the share grows.
+
+        Args:
+            fields: every table of the model; see `large`.
+            share: 0 asks for the fewest bytes, 1 for as many as the scheme can use.
+        """
 
     @abstractmethod
-    def chosen(self, field: Field) -> Structure:
-        """The structure that the scheme's own hyperparameters say."""
+    def own(self, fields: Mapping[str, Field]) -> dict[str, Structure]:
+        """The structures that the scheme's own hyperparameters say."""
 
     @abstractmethod
     def structure_bytes(self, field: Field, structure: Structure) -> int:
@@ -59,11 +66,9 @@ class SizedEmbedding(CodedEmbedding):
 
     def plan(self, fields: Mapping[str, Field], catalog: Catalog) -> dict[str, Any]:
         """See `Embedding.plan`: the structure of every table that does not stay full."""
-        whole = sum(map(full_bytes, fields.values()))
-        large = {n: f for n, f in fields.items() if full_bytes(f) >= SMALL_SHARE * whole}
         if self.budget is None:
-            return self._saving(fields, {name: self.chosen(f) for name, f in large.items()})
-        return self._within(fields, large, int(self.budget * whole))
+            return self._saving(fields, self.own(fields))
+        return self._within(fields, int(self.budget * sum(map(full_bytes, fields.values()))))
 
     def adopt(self, plan: Mapping[str, Any]) -> None:
         """See `Embedding.adopt`."""
@@ -76,6 +81,10 @@ class SizedEmbedding(CodedEmbedding):
             return PlainTable(field, generator)
         return self.build(field, dict(structure), generator)
 
+    def plain_bytes(self, field: Field) -> int:
+        """Native bytes of a plain table of this precision."""
+        return dense_bytes(field.num_rows, field.width, self.precision)
+
     def _saving(
         self, fields: Mapping[str, Field], structures: Mapping[str, Structure]
     ) -> dict[str, Structure]:
@@ -86,34 +95,30 @@ class SizedEmbedding(CodedEmbedding):
             if self.structure_bytes(fields[name], structure) < self.plain_bytes(fields[name])
         }
 
-    def _within(
-        self, fields: Mapping[str, Field], large: Mapping[str, Field], limit: int
-    ) -> dict[str, Structure]:
-        low, high = 0.0, 1.0
-        best: dict[str, Structure] | None = None
-        for _ in range(HALVINGS):
-            share = (low + high) / 2
-            found = self._at(fields, large, share)
-            if found is not None and self._total(fields, found) > limit:
-                high = share
-            else:
-                low, best = share, best if found is None else found
-        if best is None or self._total(fields, best) > limit:
-            raise Infeasible(self._out_of_reach(fields, large))
+    def _within(self, fields: Mapping[str, Field], limit: int) -> dict[str, Structure]:
+        """The largest plan of at most so many bytes."""
+        least, all_of_it = (self._saving(fields, self.at(fields, share)) for share in (0.0, 1.0))
+        if self._total(fields, least) > limit:
+            raise Infeasible(self._too_small(fields, least))
+        fits = self._total(fields, all_of_it) <= limit
+        best = all_of_it if fits else self._bisected(fields, limit, least)
         if self._total(fields, best) < LEAST_USE * limit:
-            raise Infeasible(
-                f"A budget of {self.budget:g} is more than twice what this embedding can use on "
-                f"these tables. Lower the budget, or choose another embedding."
-            )
+            raise Infeasible(self._too_large(fields, best))
         return best
 
-    def _at(
-        self, fields: Mapping[str, Field], large: Mapping[str, Field], share: float
-    ) -> dict[str, Structure] | None:
-        """The plan in which every large table has a share of its full bytes, if each can."""
-        found = {n: self.largest(f, int(share * full_bytes(f))) for n, f in large.items()}
-        structures = {name: s for name, s in found.items() if s is not None}
-        return self._saving(fields, structures) if len(structures) == len(found) else None
+    def _bisected(
+        self, fields: Mapping[str, Field], limit: int, best: dict[str, Structure]
+    ) -> dict[str, Structure]:
+        low, high, spare = 0.0, 1.0, limit
+        while high - low > FINEST and spare > SPARE * limit:
+            share = (low + high) / 2
+            found = self._saving(fields, self.at(fields, share))
+            left = limit - self._total(fields, found)
+            if left < 0:
+                high = share
+            else:
+                low, best, spare = share, found, left
+        return best
 
     def _total(self, fields: Mapping[str, Field], plan: Mapping[str, Structure]) -> int:
         return sum(
@@ -121,16 +126,75 @@ class SizedEmbedding(CodedEmbedding):
             for name, field in fields.items()
         )
 
-    def _out_of_reach(self, fields: Mapping[str, Field], large: Mapping[str, Field]) -> str:
+    def _share(self, fields: Mapping[str, Field], plan: Mapping[str, Structure]) -> float:
+        return self._total(fields, plan) / sum(map(full_bytes, fields.values()))
+
+    def _too_small(self, fields: Mapping[str, Field], least: Mapping[str, Structure]) -> str:
         return (
-            f"A budget of {self.budget:g} of the full tables' bytes is less than this embedding "
-            f"needs for {', '.join(large) or 'these tables'}. Raise the budget, or choose another "
-            f"embedding."
+            f"A budget of {self.budget:g} of the full tables' bytes is less than the "
+            f"{self._share(fields, least):.2g} that this embedding needs for these tables. Raise "
+            f"the budget, or choose another embedding."
         )
 
-    def plain_bytes(self, field: Field) -> int:
-        """Native bytes of a plain table of this precision."""
-        return dense_bytes(field.num_rows, field.width, self.precision)
+    def _too_large(self, fields: Mapping[str, Field], best: Mapping[str, Structure]) -> str:
+        return (
+            f"A budget of {self.budget:g} of the full tables' bytes is more than twice the "
+            f"{self._share(fields, best):.2g} that this embedding can use for these tables. Lower "
+            f"the budget, or choose another embedding."
+        )
+
+
+class SizedEmbedding(BudgetedEmbedding):
+    """An embedding that allows every table the same share of its own bytes.
+
+    A table that cannot be made so small is as small as it can be, and the others get less.
+    """
+
+    def __init__(self, precision: Precision, budget: float | None) -> None:
+        super().__init__(precision, budget)
+        self._smallest: dict[str, Structure | None] = {}
+
+    def plan(self, fields: Mapping[str, Field], catalog: Catalog) -> dict[str, Any]:
+        """See `Embedding.plan`."""
+        self._smallest = {}
+        return super().plan(fields, catalog)
+
+    @abstractmethod
+    def largest(self, field: Field, limit: int) -> Structure | None:
+        """The largest structure of a table with at most ``limit`` bytes; None if there is none."""
+
+    @abstractmethod
+    def chosen(self, field: Field) -> Structure:
+        """The structure that the scheme's own hyperparameters say."""
+
+    def smallest(self, field: Field) -> Structure | None:
+        """The smallest structure of a table, None if it has none smaller than the full table."""
+        limits = range(full_bytes(field))
+        first = bisect_right(limits, 0, key=lambda n: self.largest(field, n) is not None)
+        return self.largest(field, first)
+
+    def at(self, fields: Mapping[str, Field], share: float) -> dict[str, Structure]:
+        """See `BudgetedEmbedding.at`."""
+        found = {n: self._largest(f, share) for n, f in large(fields).items()}
+        return {name: structure for name, structure in found.items() if structure is not None}
+
+    def own(self, fields: Mapping[str, Field]) -> dict[str, Structure]:
+        """See `BudgetedEmbedding.own`."""
+        return {name: self.chosen(field) for name, field in large(fields).items()}
+
+    def _largest(self, field: Field, share: float) -> Structure | None:
+        found = self.largest(field, int(share * full_bytes(field)))
+        if found is not None:
+            return found
+        if field.name not in self._smallest:
+            self._smallest[field.name] = self.smallest(field)
+        return self._smallest[field.name]
+
+
+def large(fields: Mapping[str, Field]) -> dict[str, Field]:
+    """The tables that are worth an effort: those with a share of all tables' bytes."""
+    least = SMALL_SHARE * sum(map(full_bytes, fields.values()))
+    return {name: field for name, field in fields.items() if full_bytes(field) >= least}
 
 
 def full_bytes(field: Field) -> int:
