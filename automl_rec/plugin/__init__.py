@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from automl_rec.plugin.life_cycle import LifeCycle, Loss, Phase, Step
     from automl_rec.plugin.matrix import (
         BitmapMatrix,
+        CornerMatrix,
         CsrMatrix,
         DenseMatrix,
         LowRankMatrix,
@@ -90,6 +91,7 @@ _HOMES = {
     "life_cycle": ("LifeCycle", "Loss", "Phase", "Step"),
     "matrix": (
         "BitmapMatrix",
+        "CornerMatrix",
         "CsrMatrix",
         "DenseMatrix",
         "LowRankMatrix",
@@ -126,6 +128,7 @@ __all__ = [
     "ClosedFormModel",
     "Component",
     "Constant",
+    "CornerMatrix",
     "CsrMatrix",
     "DenseMatrix",
     "DivergenceError",

@@ -8,7 +8,9 @@ import torch
 
 from automl_rec.plugin.catalog import Catalog
 from automl_rec.plugin.form import Form
+from automl_rec.plugin.layers import Layers
 from automl_rec.plugin.life_cycle import LifeCycle
+from automl_rec.plugin.model import Model
 from automl_rec.plugin.table import Field, Table
 
 
@@ -43,6 +45,20 @@ class Embedding(LifeCycle, ABC):
 
         Raises:
             Infeasible: the scheme cannot serve this field.
+        """
+
+    def join(self, model: Model, layers: Layers) -> None:
+        """Takes note of the model it serves, once that is built; on the meta device too.
+
+        A scheme that goes beyond tables masks linear weights here (`TrainableMatrix.mask`) or
+        serves a part of them (`Weight.corner`), from shapes and the plan alone.
+
+        Args:
+            model: as built.
+            layers: knows every table and weight, and whether a sparsity will mask weights too.
+
+        Raises:
+            Infeasible: the scheme cannot serve this model.
         """
 
     def encode(self, table: Table) -> None:

@@ -2,7 +2,8 @@
 
 `TrainableMatrix` is what training changes. The others are stored layouts: what an artefact holds
 and what is timed. Rank makes `LowRankMatrix` of dense ones, sparsity makes `CsrMatrix` or
-`BitmapMatrix`, a codec changes the precision of any of them.
+`BitmapMatrix`, a codec changes the precision of any of them; of a `CornerMatrix` they change the
+corner.
 """
 
 from abc import ABC, abstractmethod
@@ -307,13 +308,64 @@ class LowRankMatrix(Matrix):
         return self._diagonal
 
 
+class CornerMatrix(Matrix):
+    """A matrix that is 0 but for its top left corner, which alone is stored.
+
+    Its form is that of the corner: zeros take no bytes and no operations.
+
+    Attributes:
+        corner: (R, C) with R <= rows and C <= columns.
+    """
+
+    def __init__(self, rows: int, columns: int, corner: Matrix) -> None:
+        super().__init__()
+        self.rows, self.columns, self.corner = rows, columns, corner
+
+    def gather(self, ids: Tensor) -> Tensor:
+        """See `Matrix.gather`."""
+        right, last = self.columns - self.corner.columns, self.corner.rows - 1
+        if self.corner.rows == self.rows:
+            return F.pad(self.corner.gather(ids), (0, right))
+        return F.pad(self.corner.gather(ids.clamp(max=last)), (0, right)) * (ids <= last)[..., None]
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """See `Matrix.multiply`."""
+        product = self.corner.multiply(x[..., : self.corner.columns])
+        return F.pad(product, (0, self.rows - self.corner.rows))
+
+    def bag(self, indptr: Tensor, ids: Tensor) -> Tensor:
+        """See `Matrix.bag`."""
+        if self.corner.rows < self.rows:
+            return _sum_bags(self.gather(ids), indptr)
+        return F.pad(self.corner.bag(indptr, ids), (0, self.columns - self.corner.columns))
+
+    def dense(self) -> Tensor:
+        """See `Matrix.dense`."""
+        right, below = self.columns - self.corner.columns, self.rows - self.corner.rows
+        return F.pad(self.corner.dense(), (0, right, 0, below))
+
+    def form(self) -> Form:
+        """See `Matrix.form`."""
+        return self.corner.form()
+
+
 def store(matrix: Matrix) -> Matrix:
     """The matrix without training state: masks folded, parameters turned into stored values."""
     return DenseMatrix(matrix.dense().clone()) if isinstance(matrix, TrainableMatrix) else matrix
 
 
+def cut(matrix: Matrix, rows: int, columns: int) -> Matrix:
+    """The dense matrix with nothing left but the top left corner of so many rows and columns."""
+    if (rows, columns) == (matrix.rows, matrix.columns):
+        return matrix
+    corner = DenseMatrix(matrix.dense()[:rows, :columns].clone())
+    return CornerMatrix(matrix.rows, matrix.columns, corner)
+
+
 def map_leaves(matrix: Matrix, change: Callable[[Matrix], Matrix]) -> Matrix:
-    """The matrix with every factor of a product, or itself, changed."""
+    """The matrix with every factor of a product, the corner of a padded one, or itself, changed."""
+    if isinstance(matrix, CornerMatrix):
+        return CornerMatrix(matrix.rows, matrix.columns, map_leaves(matrix.corner, change))
     if isinstance(matrix, LowRankMatrix):
         left, right = map_leaves(matrix.left, change), map_leaves(matrix.right, change)
         return LowRankMatrix(left, right, zero_diagonal=matrix.zero_diagonal)
@@ -413,6 +465,9 @@ def describe(matrix: Matrix) -> dict[str, Any]:
     if isinstance(matrix, LowRankMatrix):
         factors = {"left": describe(matrix.left), "right": describe(matrix.right)}
         return {"layout": "low-rank", "zero_diagonal": matrix.zero_diagonal, **factors}
+    if isinstance(matrix, CornerMatrix):
+        sizes = {"rows": matrix.rows, "columns": matrix.columns}
+        return {"layout": "corner", **sizes, "corner": describe(matrix.corner)}
     stored = cast("DenseMatrix | SparseMatrix", matrix)
     layout = {DenseMatrix: "dense", CsrMatrix: "csr", BitmapMatrix: "bitmap"}[type(stored)]
     return {
@@ -434,6 +489,9 @@ def blank(description: dict[str, Any]) -> Matrix:
     if layout == "low-rank":
         left, right = blank(description["left"]), blank(description["right"])
         return LowRankMatrix(left, right, zero_diagonal=bool(description["zero_diagonal"]))
+    if layout == "corner":
+        sizes = int(description["rows"]), int(description["columns"])
+        return CornerMatrix(*sizes, blank(description["corner"]))
     rows, columns, entries = (int(description[name]) for name in ("rows", "columns", "entries"))
     precision: Precision = description["precision"]
     with torch.device("meta"):

@@ -18,7 +18,15 @@ class Model(nn.Module, ABC):
     hyperparameters its component declares, asks ``layers`` for every table and weight, and is a
     `ClosedFormModel`, a `GradientModel` or a `RankingModel`. It may be constructed on the meta
     device, where nothing has values: only shapes may be used in the constructor.
+
+    Attributes:
+        nests: whether its first columns are a model of its own: where every linear weight maps the
+            tables' width to itself and is block lower triangular, the first columns of its tables,
+            weights and biases score as the whole does with 0 in the tables' other columns. It
+            holds where nothing else mixes columns, as normalised states and attention heads do.
     """
+
+    nests: ClassVar[bool] = False
 
     def prepare(self) -> None:
         """Computes once what scoring reads often; called whenever weights have changed.

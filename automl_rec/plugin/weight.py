@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from automl_rec.plugin.form import Form, Interval, dense_form
-from automl_rec.plugin.matrix import Matrix, TrainableMatrix, from_scipy, store
+from automl_rec.plugin.matrix import Matrix, TrainableMatrix, cut, from_scipy, store
 
 Role: TypeAlias = Literal["table", "linear", "item-item"]
 
@@ -35,6 +35,8 @@ class Weight(nn.Module):
         matrix: the current layout; compression replaces it.
         zero_diagonal: whether entry (i, i) must act as 0.
         sensitive: whether compression leaves it alone (gates, final logits, projections).
+        corner: (rows, columns) of its top left part that is served, zeros standing for the rest;
+            the whole unless a scheme says otherwise.
         expected: the form it will have when its table is settled, where that is not a dense one.
         limit: largest number of entries a model will ever store here, where the data decide how
             many; None for a dense weight.
@@ -59,7 +61,7 @@ class Weight(nn.Module):
         self.name, self.role, self.use = name, role, use
         self.rows, self.columns = rows, columns
         self.zero_diagonal, self.sensitive, self.limit = zero_diagonal, sensitive, limit
-        self.expected = expected
+        self.expected, self.corner = expected, (rows, columns)
         # A limited weight never exists densely: its model assigns it sparse, once.
         self.matrix = (
             TrainableMatrix(rows, columns)
@@ -89,11 +91,12 @@ class Weight(nn.Module):
 
     def price(self) -> Form:
         """What the weight will occupy if nothing compresses it, before the data are known."""
-        form = dense_form(self.rows, self.columns)
+        form = dense_form(*self.corner)
         if self.expected is not None:
             return self.expected
         return form if self.limit is None else form.kept(Interval(0, self.limit))
 
     def freeze(self) -> None:
-        """Turns a matrix under training into a stored one."""
-        self.matrix = store(self.matrix)
+        """Turns a matrix under training into a stored one, of its corner alone."""
+        if isinstance(self.matrix, TrainableMatrix):
+            self.matrix = cut(store(self.matrix), *self.corner)

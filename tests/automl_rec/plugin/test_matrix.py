@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from automl_rec.plugin import (
+    CornerMatrix,
     CsrMatrix,
     DenseMatrix,
     LowRankMatrix,
@@ -17,7 +18,7 @@ from automl_rec.plugin import (
     map_leaves,
     quantise,
 )
-from automl_rec.plugin.matrix import blank, describe, from_scipy, store
+from automl_rec.plugin.matrix import blank, cut, describe, from_scipy, store
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 
@@ -181,3 +182,59 @@ def test_a_scipy_matrix_drops_explicit_zeros_and_sorts_its_columns() -> None:
 def test_a_description_without_a_known_layout_is_refused() -> None:
     with pytest.raises(KeyError, match="spiral"):
         blank({"layout": "spiral", "rows": 1, "columns": 1, "entries": 1, "precision": "fp32"})
+
+
+@st.composite
+def corners(draw: st.DrawFn) -> tuple[Tensor, int, int]:
+    """Values (N, D) that are 0 outside of a corner, and the corner's sizes."""
+    rows, columns = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    kept = draw(st.integers(1, rows)), draw(st.integers(1, columns))
+    values = torch.zeros(rows, columns)
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 10**6)))
+    values[: kept[0], : kept[1]] = torch.randn(kept, generator=generator)
+    return values, *kept
+
+
+@given(corners(), st.sampled_from(PRECISIONS))
+def test_a_corner_agrees_with_dense_arithmetic_and_its_form(
+    case: tuple[Tensor, int, int], precision: Precision
+) -> None:
+    values, rows, columns = case
+    matrix = quantise(cut(DenseMatrix(values), rows, columns), precision)
+    assert_acts_as(matrix, matrix.dense())
+    assert torch.allclose(matrix.dense(), values, atol=2e-2)
+    assert matrix.form().bytes.low == matrix.form().bytes.high == stored_bytes(matrix)
+
+
+@given(corners(), st.sampled_from(PRECISIONS))
+def test_a_corner_comes_back_from_its_description(
+    case: tuple[Tensor, int, int], precision: Precision
+) -> None:
+    matrix = quantise(cut(DenseMatrix(case[0]), *case[1:]), precision)
+    again = blank(describe(matrix))
+    again.load_state_dict(matrix.state_dict(), assign=True)
+    assert torch.equal(again.dense(), matrix.dense())
+    assert again.form() == matrix.form()
+
+
+def test_a_corner_takes_the_bytes_of_its_values_alone() -> None:
+    matrix = cut(DenseMatrix(torch.ones(10, 8)), 10, 2)
+    assert isinstance(matrix, CornerMatrix)
+    assert stored_bytes(matrix) == 10 * 2 * 4
+    assert stored_bytes(quantise(matrix, "int8")) == 10 * 2 + 10 * 4
+    assert matrix.form().product_operations.low == 10 * 2
+
+
+def test_a_corner_that_is_the_whole_stays_as_it_is() -> None:
+    matrix = DenseMatrix(torch.ones(3, 4))
+    assert cut(matrix, 3, 4) is matrix
+
+
+def test_a_corner_is_changed_and_the_zeros_around_it_stay() -> None:
+    matrix = cut(DenseMatrix(torch.ones(4, 4)), 3, 2)
+    kept = torch.tensor([[True, False], [False, True], [True, True]])
+    changed = map_leaves(matrix, lambda leaf: keep(leaf.dense(), kept))
+    wanted = torch.zeros(4, 4)
+    wanted[:3, :2] = kept.float()
+    assert torch.equal(changed.dense(), wanted)
+    assert_acts_as(changed, wanted)

@@ -61,3 +61,16 @@ def test_a_dense_weight_is_priced_as_it_is_stored() -> None:
     made.freeze()
     assert made.matrix.form() == priced
     assert priced.bytes == Interval(4800, 4800)
+
+
+def test_a_weight_of_which_a_corner_is_served_is_priced_and_stored_as_that() -> None:
+    made, values = weight(), torch.arange(1200.0).reshape(30, 40)
+    made.assign(values)
+    made.corner = (30, 10)
+    priced = made.price()
+    assert priced.bytes == Interval(30 * 10 * 4, 30 * 10 * 4)
+    assert torch.equal(made.matrix.dense(), values), "while it is trained it is whole"
+    made.freeze()
+    assert made.matrix.form() == priced
+    assert torch.equal(made.matrix.dense()[:, :10], values[:, :10])
+    assert not made.matrix.dense()[:, 10:].any()
