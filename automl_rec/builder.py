@@ -1,5 +1,6 @@
 """From a configuration to a model: tables, then weights, then masks; and to what is served."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -31,7 +32,7 @@ from automl_rec.plugin import (
     Value,
     Weight,
 )
-from automl_rec.plugin.form import ZERO
+from automl_rec.plugin.form import ZERO, index_bits
 from automl_rec.plugin.matrix import blank, describe
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Configuration
@@ -39,6 +40,10 @@ from automl_rec.space.configuration import Configuration
 NO_PLAN: Mapping[str, Any] = MappingProxyType({})
 PRICED_ROWS = 1000
 """Operations and latency of a ranking model are those of so many rows: a list to be ordered."""
+LEARNT_COPIES = 4
+"""Numbers that training keeps of one it learns: itself, its gradient and Adam's two moments."""
+OWNED_COPIES = 2
+"""Numbers it keeps of one that an embedding steps by itself: no moments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +85,21 @@ class Price:
         bytes_dense: all others.
         operations: multiply-adds to score one user against all items, or to judge `PRICED_ROWS`
             rows.
+        bytes_packed: bytes if codes and places took the bits they need.
+        bytes_training: what training holds, see `training_bytes`.
     """
 
     bytes: Interval
     bytes_tables: Interval
     bytes_dense: Interval
     operations: Interval
+    bytes_packed: Interval
+    bytes_training: Interval
+
+    @property
+    def bytes_resident(self) -> Interval:
+        """Bytes in memory while serving: the tensors at least, and what is made of them."""
+        return Interval(self.bytes.low, math.inf)
 
 
 class Served:
@@ -156,6 +170,12 @@ class Served:
         """Native bytes of the tables: their weights, remaps and coefficients."""
         return _table_bytes(self.model)
 
+    @property
+    def bytes_packed(self) -> float:
+        """Bytes if codes and places took the bits they need."""
+        forms = (weight.matrix.form() for weight in _weights(self.model).values())
+        return sum((form.packed_bytes for form in forms), ZERO).high + _packed_rest(self.model)
+
 
 def build(
     configuration: Configuration,
@@ -197,6 +217,8 @@ def build(
         masked=sparsity is not None and sparsity.masks_in_training,
     )
     model: Model = model_class(catalog, layers, **own)
+    if embedding is not None:
+        embedding.join(model, layers)
     training = {name: values[name] for name in component.training if name in values}
     return Built(configuration, model, layers, training, embedding, rank, sparsity, plan)
 
@@ -262,6 +284,7 @@ def price(configuration: Configuration, catalog: Catalog, registry: Registry) ->
     """
     with torch.device("meta"):
         built = build(configuration, catalog, registry, seed=0)
+        training = _training_price(built)
         _settle(built)
     forms = _final_forms(built)
     weights = built.layers.weights
@@ -272,7 +295,29 @@ def price(configuration: Configuration, catalog: Catalog, registry: Registry) ->
     tables += Interval(table_rest, table_rest)
     dense += Interval(rest - table_rest, rest - table_rest)
     operations = _operations(built.model, weights, forms)
-    return Price(tables + dense, tables, dense, operations)
+    rest_packed = _packed_rest(built.model)
+    packed = sum((form.packed_bytes for form in forms.values()), Interval(rest_packed, rest_packed))
+    return Price(tables + dense, tables, dense, operations, packed, training)
+
+
+def training_bytes(built: Built) -> int:
+    """Bytes of the numbers that training holds.
+
+    Parameters, their gradients, Adam's moments, buffers, and masks where a sparsity sets them. Not
+    counted: batches, what a step computes, the copy of the best weights.
+    """
+    owned = {id(part) for part in built.embedding.owned()} if built.embedding else set()
+    learnt = isinstance(built.model, TrainedModel)
+    held: int = sum(
+        part.nbytes * _copies(part, learnt=learnt, owned=id(part) in owned)
+        for part in built.model.parameters()
+    )
+    held += sum(buffer.nbytes for buffer in built.model.buffers())
+    if built.sparsity is None or not built.sparsity.masks_in_training:
+        return held
+    matrices = (weight.matrix for weight in built.prunable.values())
+    unmasked = [m for m in matrices if isinstance(m, TrainableMatrix) and m.mask is None]
+    return held + sum(matrix.weight.nbytes for matrix in unmasked)
 
 
 def _scheme(kind: Kind, configuration: Configuration, registry: Registry) -> Any:
@@ -333,6 +378,19 @@ def _final_forms(built: Built) -> dict[str, Form]:
     return forms
 
 
+def _copies(parameter: torch.nn.Parameter, *, learnt: bool, owned: bool) -> int:
+    if not learnt or not parameter.requires_grad:
+        return 1
+    return OWNED_COPIES if owned else LEARNT_COPIES
+
+
+def _training_price(built: Built) -> Interval:
+    """What training will hold; a weight that the data make sparse is empty so far."""
+    limited = [weight for weight in built.layers.weights.values() if weight.limit is not None]
+    held = training_bytes(built) - sum(weight.matrix.form().bytes.low for weight in limited)
+    return sum((weight.price().bytes for weight in limited), Interval(held, held))
+
+
 def _weights(model: Model) -> dict[str, Weight]:
     return {name: part for name, part in model.named_modules() if isinstance(part, Weight)}
 
@@ -344,6 +402,18 @@ def _rest_bytes(module: torch.nn.Module) -> int:
     )
     tensors = module.state_dict()
     return sum(t.nbytes for name, t in tensors.items() if not name.startswith(held))
+
+
+def _packed_rest(model: Model) -> int:
+    """Bytes of what no weight holds, its integers at the bits that tell their values apart."""
+    tables = [(name, part) for name, part in model.named_modules() if isinstance(part, Table)]
+    levels = {f"{name}.{key}": n for name, t in tables for key, n in t.levels().items()}
+    tensors = model.state_dict()
+    saved: int = sum(
+        tensors[name].nbytes - -(-tensors[name].numel() * index_bits(number) // 8)
+        for name, number in levels.items()
+    )
+    return _rest_bytes(model) - saved
 
 
 def _table_bytes(model: Model) -> int:

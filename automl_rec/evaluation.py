@@ -8,21 +8,23 @@ from typing import Any
 
 import torch
 
-from automl_rec.builder import Built, Price, Served, build, finalize, price, restore
+from automl_rec.builder import Built, Price, Served, build, finalize, price, restore, training_bytes
 from automl_rec.data import Prepared
 from automl_rec.data.prepared import HeldOut
 from automl_rec.errors import DataError, DivergenceError
 from automl_rec.objectives import coldness, cutoff, is_quality, rows
 from automl_rec.objectives.latency import Latency, measure_rows
 from automl_rec.objectives.latency import measure as measure_lists
+from automl_rec.objectives.memory import resident_bytes
 from automl_rec.objectives.objective import Measurement, Objective
 from automl_rec.objectives.ranking import Lists, judged_by, lists
 from automl_rec.objectives.ranking import measure as measure_quality
 from automl_rec.plugin import ClosedFormModel, Model, RankingModel, RetrievalModel, TrainedModel
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Configuration
+from automl_rec.training.progress import Progress, Training
 from automl_rec.training.resumption import TrainingFile
-from automl_rec.training.trainer import Progress, Training, train
+from automl_rec.training.trainer import train
 
 Report = Callable[[Progress], bool]
 
@@ -94,14 +96,17 @@ def evaluate(
         # The best weights are best by the quality watched: another one makes another training.
         watched = quality_of(objectives).name
         file = TrainingFile(checkpoint, f"{configuration.digest} {data.digest} {seed} {watched}")
+    held = training_bytes(built)
     training = _fit(built, data, objectives, seed, report, seconds, file)
+    held = max(held, training_bytes(built))
     if training is not None and training.stopped == "early":
         return Evaluated(_unfinished(training, built, data, objectives, registry, started, cpu))
     served = shipped(finalize(built), configuration, data, registry)
     train_seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
     measured = measure(served, data, "validation", objectives)
-    if any(objective.name == "train_seconds" for objective in objectives):
-        measured["train_seconds"] = Measurement(train_seconds)
+    spent = {"train_seconds": train_seconds, "bytes_training": float(held)}
+    asked = (objective.name for objective in objectives if objective.name in spent)
+    measured |= {name: Measurement(spent[name]) for name in asked}
     curve, stopped = (training.curve, training.stopped) if training else ((), None)
     return Evaluated(Outcome(measured, curve, train_seconds, cpu_seconds, stopped), served)
 
@@ -123,6 +128,8 @@ def measure(
         if objective.name == "latency_ms":
             latency = _latency(served, data, part)
             measured["latency_ms"] = Measurement(latency.median_ms, latency.standard_error_ms)
+        elif objective.name == "bytes_resident":
+            measured["bytes_resident"] = Measurement(float(_resident(served, data, part)))
         elif objective.name in _COSTS:
             measured[objective.name] = Measurement(_COSTS[objective.name](served))
     return measured
@@ -171,6 +178,9 @@ def known_costs(found: Price) -> dict[str, float]:
         "bytes": found.bytes.low,
         "bytes_tables": found.bytes_tables.low,
         "bytes_dense": found.bytes_dense.low,
+        "bytes_packed": found.bytes_packed.low,
+        "bytes_resident": found.bytes_resident.low,
+        "bytes_training": found.bytes_training.low,
         "operations": found.operations.low,
     }
 
@@ -179,6 +189,7 @@ _COSTS: dict[str, Callable[[Served], float]] = {
     "bytes": lambda served: float(served.bytes),
     "bytes_tables": lambda served: float(served.bytes_tables),
     "bytes_dense": lambda served: float(served.bytes - served.bytes_tables),
+    "bytes_packed": lambda served: served.bytes_packed,
     "operations": lambda served: served.operations.high,
 }
 
@@ -253,6 +264,10 @@ def _latency(served: Served, data: Prepared, part: HeldOut) -> Latency:
     if data.task == "ranking":
         return measure_rows(served, data.rows(part))
     return measure_lists(served, data.known(part))
+
+
+def _resident(served: Served, data: Prepared, part: HeldOut) -> int:
+    return resident_bytes(served, data.rows(part) if data.task == "ranking" else data.known(part))
 
 
 def _qualities(

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
 
-Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
-VALUE_BYTES: dict[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 1}
+Precision: TypeAlias = Literal["fp32", "fp16", "int16", "int8", "int4"]
+VALUE_BITS: dict[Precision, int] = {"fp32": 32, "fp16": 16, "int16": 16, "int8": 8, "int4": 4}
+LARGEST_INTEGER: dict[Precision, int] = {"int16": 32767, "int8": 127, "int4": 7}
+"""Of a precision in steps; its integers are symmetric around 0."""
 SCALE_BYTES = 4
-"""Bytes of the float32 step of one int8 row."""
+"""Bytes of the float32 step of one row of integers."""
 
 
 class Interval(NamedTuple):
@@ -38,27 +40,32 @@ def index_bytes(largest: int) -> int:
     return 1 if largest < 2**8 else 2 if largest < 2**16 else 4
 
 
+def value_bytes(count: int, precision: Precision) -> int:
+    """Bytes of so many values side by side; two of four bits share a byte."""
+    return -(-count * VALUE_BITS[precision] // 8)
+
+
 def dense_bytes(rows: int, columns: int, precision: Precision) -> int:
-    """Bytes of a dense layout, steps of int8 rows included."""
-    return rows * columns * VALUE_BYTES[precision] + scale_bytes(rows, precision)
+    """Bytes of a dense layout, steps of integer rows included; a row begins with a new byte."""
+    return rows * value_bytes(columns, precision) + scale_bytes(rows, precision)
 
 
 def csr_bytes(rows: int, columns: int, entries: int, precision: Precision) -> int:
     """Bytes of compressed sparse rows: values, smallest column numbers, smallest row pointers."""
     pointers = (rows + 1) * index_bytes(entries)
-    values = entries * (VALUE_BYTES[precision] + index_bytes(columns - 1))
+    values = value_bytes(entries, precision) + entries * index_bytes(columns - 1)
     return values + pointers + scale_bytes(rows, precision)
 
 
 def bitmap_bytes(rows: int, columns: int, entries: int, precision: Precision) -> int:
     """Bytes of the kept values and one bit for every place."""
-    values = entries * VALUE_BYTES[precision]
+    values = value_bytes(entries, precision)
     return values + -(-rows * columns // 8) + scale_bytes(rows, precision)
 
 
 def scale_bytes(rows: int, precision: Precision) -> int:
-    """Bytes of the int8 steps, 0 for floating point."""
-    return rows * SCALE_BYTES if precision == "int8" else 0
+    """Bytes of the steps of integer rows, 0 for floating point."""
+    return rows * SCALE_BYTES if precision in LARGEST_INTEGER else 0
 
 
 SparseLayout: TypeAlias = Literal["dense", "csr", "bitmap"]
@@ -83,6 +90,24 @@ def layout_bytes(rows: int, columns: int, entries: int, precision: Precision) ->
     return price(rows, columns, entries, precision)
 
 
+def packed_bytes(rows: int, columns: int, entries: int, precision: Precision) -> int:
+    """Bytes of the cheapest layout if places took the bits they need, and no byte more.
+
+    Places of a sparse layout are column numbers and row pointers of ceil(log2) bits, or a bitmap
+    where that is less.
+    """
+    if cheapest_layout(rows, columns, entries, precision) == "dense":
+        return dense_bytes(rows, columns, precision)
+    numbers = entries * index_bits(columns) + (rows + 1) * index_bits(entries + 1)
+    values = value_bytes(entries, precision) + scale_bytes(rows, precision)
+    return values + -(-min(numbers, rows * columns) // 8)
+
+
+def index_bits(different: int) -> int:
+    """Bits that tell so many values apart: ceil(log2)."""
+    return max(different - 1, 0).bit_length()
+
+
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """The form of one stored matrix (rows, columns).
@@ -103,6 +128,11 @@ class Leaf:
     def bytes(self) -> Interval:
         """Native bytes in the cheapest layout."""
         return Interval(*(self._bytes(end) for end in (0, 1)))
+
+    @property
+    def packed_bytes(self) -> Interval:
+        """Bytes if places took the bits they need; see `packed_bytes`."""
+        return Interval(*(packed_bytes(*self._sizes(end), self.precision) for end in (0, 1)))
 
     @property
     def product_operations(self) -> Interval:
@@ -151,6 +181,11 @@ class Product:
         return self.left.bytes + self.right.bytes
 
     @property
+    def packed_bytes(self) -> Interval:
+        """Bytes of both factors if places took the bits they need."""
+        return self.left.packed_bytes + self.right.packed_bytes
+
+    @property
     def product_operations(self) -> Interval:
         """Multiply-adds of one matrix-vector product."""
         return self.left.product_operations + self.right.product_operations
@@ -180,6 +215,11 @@ class Either:
     def bytes(self) -> Interval:
         """Native bytes of the one or the other."""
         return self.first.bytes.hull(self.second.bytes)
+
+    @property
+    def packed_bytes(self) -> Interval:
+        """Bytes of the one or the other if places took the bits they need."""
+        return self.first.packed_bytes.hull(self.second.packed_bytes)
 
     @property
     def product_operations(self) -> Interval:

@@ -76,6 +76,14 @@ class Table(nn.Module, ABC):
         tensors come back from an artefact; there only shapes are changed.
         """
 
+    def levels(self) -> dict[str, int]:
+        """How many values the integers of a tensor may have, by its name in the table's state.
+
+        `bytes_packed` counts such a tensor (a remap, codes) at the bits that tell them apart; one
+        that is not named, at its own type.
+        """
+        return {}
+
     def operations(self) -> float:
         """Multiply-adds to score one user, or to judge one row, beside those of its weights."""
         return 0.0

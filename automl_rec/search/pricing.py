@@ -11,7 +11,15 @@ if TYPE_CHECKING:
     from automl_rec.builder import Price
     from automl_rec.plugin import Interval
 
-COSTS = ("bytes", "bytes_tables", "bytes_dense", "operations")
+COSTS = (
+    "bytes",
+    "bytes_tables",
+    "bytes_dense",
+    "bytes_packed",
+    "bytes_resident",
+    "bytes_training",
+    "operations",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from automl_rec.plugin import PADDING, Field, Table, Use, Weight
+from automl_rec_embeddings.id_transforms.id_transform import IdTransform
 from automl_rec_embeddings.id_transforms.identity import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from automl_rec_embeddings.combinations.combination import Combination
-    from automl_rec_embeddings.id_transforms.id_transform import IdTransform
     from automl_rec_embeddings.output_maps.output_map import OutputMap
     from automl_rec_embeddings.row_stores.row_store import RowStore
 
@@ -32,7 +32,7 @@ class ComposedTable(Table):
     def __init__(
         self,
         field: Field,
-        transform: "IdTransform",
+        transform: IdTransform,
         stores: "Sequence[RowStore]",
         combination: "Combination",
         output: "OutputMap",
@@ -118,6 +118,15 @@ class ComposedTable(Table):
         self._rows = None
         for store in cast("list[RowStore]", list(self.stores)):
             store.settle()
+
+    def levels(self) -> dict[str, int]:
+        """See `Table.levels`."""
+        return {
+            f"{path}.{name}": count
+            for path, part in self.named_modules()
+            if isinstance(part, IdTransform)
+            for name, count in part.levels().items()
+        }
 
     def operations(self) -> float:
         """See `Table.operations`."""

@@ -98,7 +98,7 @@ def ours(folder: Path, sampler: Any) -> Callable[[int], None]:
         values = list(configuration.model.hyperparameters.values())
         size = trivial([float(value) for value in values])[1]
         whole = Interval(size, size)
-        return Price(whole, whole, Interval(0, 0), whole)
+        return Price(whole, whole, Interval(0, 0), whole, whole, whole)
 
     parts = Parts(
         stored,

@@ -55,3 +55,7 @@ class HotRows(IdTransform):
             else torch.where(hot, PADDING, slots)
             for j, slots in enumerate(self.cold(ids))
         )
+
+    def levels(self) -> dict[str, int]:
+        """See `IdTransform.levels`: an own slot, or none."""
+        return {"remap": self.hot + 1}

@@ -21,6 +21,10 @@ class IdTransform(nn.Module, ABC):
     def forward(self, ids: Tensor) -> tuple[Tensor, ...]:
         """Slots of ids (B,) int64: one (B,) int64 a store, `PADDING` where none is read."""
 
+    def levels(self) -> dict[str, int]:
+        """See `automl_rec.plugin.Table.levels`; of its own tensors."""
+        return {}
+
 
 def smallest_unsigned(largest: int) -> torch.dtype:
     """The smallest unsigned integer type that holds ``largest``."""

@@ -43,3 +43,7 @@ class UniversalHash(IdTransform):
             (a[j] * ids + b[j]) % PRIME % size  # products stay below 2^62
             for j, size in enumerate(self.sizes)
         )
+
+    def levels(self) -> dict[str, int]:
+        """See `IdTransform.levels`."""
+        return {"coefficients": PRIME}

@@ -64,7 +64,7 @@ def price(configuration: Configuration) -> Price:
     """A thousand bytes a unit of width, half of them uncertain."""
     size = 1000 * width(configuration.as_dict())
     whole = Interval(size / 2, size)
-    return Price(whole, whole, Interval(0, 0), Interval(size, size))
+    return Price(whole, whole, Interval(0, 0), Interval(size, size), whole, whole)
 
 
 def make_loop(
