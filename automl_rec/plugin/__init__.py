@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         Matrix,
         TrainableMatrix,
         keep,
+        keep_shape,
         map_leaves,
         quantise,
     )
@@ -98,6 +99,7 @@ _HOMES = {
         "Matrix",
         "TrainableMatrix",
         "keep",
+        "keep_shape",
         "map_leaves",
         "quantise",
     ),
@@ -183,6 +185,7 @@ __all__ = [
     "hookspec",
     "index_bytes",
     "keep",
+    "keep_shape",
     "layout_bytes",
     "map_leaves",
     "quantise",

@@ -390,6 +390,14 @@ def keep(weight: Tensor, kept: Tensor) -> Matrix:
     return CsrMatrix(columns, indptr, kept.nonzero()[:, 1], values)
 
 
+def keep_shape(rows: int, columns: int, entries: int) -> Matrix:
+    """What `keep` makes of so many entries, on the meta device."""
+    layout = cheapest_layout(rows, columns, entries, "fp32")
+    stored = rows * columns if layout == "dense" else entries
+    sizes = {"rows": rows, "columns": columns, "entries": stored}
+    return blank({"layout": layout, "precision": "fp32", **sizes})
+
+
 def from_scipy(matrix: sp.csr_matrix) -> Matrix:
     """A scipy matrix in the cheapest layout; its explicit zeros are dropped."""
     matrix = matrix.copy()

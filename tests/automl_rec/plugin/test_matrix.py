@@ -15,6 +15,7 @@ from automl_rec.plugin import (
     Precision,
     TrainableMatrix,
     keep,
+    keep_shape,
     map_leaves,
     quantise,
 )
@@ -72,6 +73,19 @@ def test_keeping_keeps_values_and_nothing_else(case: tuple[Tensor, Tensor]) -> N
     assert torch.equal(matrix.dense(), torch.where(kept, values, 0.0))
     if not isinstance(matrix, DenseMatrix):
         assert matrix.form().leaves()[0].entries.low == kept.sum(), "kept zeros stay stored"
+
+
+@given(pruned())
+def test_the_shape_of_what_is_kept_is_known_from_the_number_of_entries(
+    case: tuple[Tensor, Tensor],
+) -> None:
+    weight, kept = case
+    made = keep(weight, kept).state_dict()
+    shaped = keep_shape(*weight.shape, int(kept.sum())).state_dict()
+    assert all(tensor.is_meta for tensor in shaped.values())
+    assert [(n, t.shape, t.dtype) for n, t in made.items()] == [
+        (n, t.shape, t.dtype) for n, t in shaped.items()
+    ]
 
 
 @given(pruned())
