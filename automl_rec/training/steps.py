@@ -82,7 +82,8 @@ class Steps:
         self._generator = generator_for(seed, "batches")
         self._owned = list(cycle.owned())
         left_alone = {id(part) for part in self._owned}
-        trained = [part for part in model.parameters() if id(part) not in left_alone]
+        learnt = (part for part in model.parameters() if part.requires_grad)
+        trained = [part for part in learnt if id(part) not in left_alone]
         self._optimizer = Adam(trained, self._learning_rate, model.betas)
         self._sparsity: Sparsity | None = None
         self._deadline = clock.deadline
