@@ -1,13 +1,11 @@
 """Rows shared by the ids that a hash function sends together."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
 from automl_rec.plugin import Field, Table, dense_bytes
-from automl_rec_embeddings.combinations.concat import Concat
-from automl_rec_embeddings.combinations.product import Product
-from automl_rec_embeddings.combinations.sum import Sum
+from automl_rec_embeddings.combinations.by_name import combination_of
 from automl_rec_embeddings.composition import ComposedTable, use_of
 from automl_rec_embeddings.id_transforms.hot_rows import HotRows
 from automl_rec_embeddings.id_transforms.id_transform import IdTransform, smallest_unsigned
@@ -18,9 +16,8 @@ from automl_rec_embeddings.sizing import SizedEmbedding, Structure, most
 
 if TYPE_CHECKING:
     from automl_rec.plugin import Precision
+    from automl_rec_embeddings.combinations.by_name import Name
     from automl_rec_embeddings.combinations.combination import Combination
-
-COMBINATIONS: "dict[str, type[Combination]]" = {"sum": Sum, "concat": Concat, "mul": Product}
 
 
 class Hash(SizedEmbedding):
@@ -42,13 +39,13 @@ class Hash(SizedEmbedding):
         hot_share: float,
         precision: "Precision",
         sized_by: str,
-        combine: Literal["sum", "concat", "mul"] = "sum",
+        combine: "Name" = "sum",
         budget: float | None = None,
         ratio: float | None = None,
     ) -> None:
         super().__init__(precision, budget)
         self.ratio, self.hashes, self.hot_share = ratio, hashes, hot_share
-        self.combination = COMBINATIONS[combine]()
+        self.combine = combine
 
     def largest(self, field: Field, limit: int) -> Structure | None:
         """See `SizedEmbedding.largest`."""
@@ -102,8 +99,7 @@ class Hash(SizedEmbedding):
         return [slots] + [others] * (self.hashes - 1)
 
     def _combination(self, field: Field) -> "Combination":
-        narrow = self.combination.needs_every_part and field.width < self.hashes
-        return Sum() if narrow else self.combination
+        return combination_of(self.combine, field.width, self.hashes)
 
 
 def _name(field: Field, store: int) -> str:
