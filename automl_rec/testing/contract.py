@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from automl_rec.builder import Built, Price, Served, build, finalize, price, restore
+from automl_rec.builder import Built, Price, Served, build, finalize, price, restore, training_bytes
 from automl_rec.data.row_batches import rows_of
 from automl_rec.export import read_model, write_model
 from automl_rec.objectives.ranking import requests_of
@@ -123,8 +123,11 @@ def check_artefact(built: Built, catalog: Catalog, registry: Registry, folder: P
         The model served.
     """
     configuration = built.configuration
+    priced = price(configuration, catalog, registry)
+    held = training_bytes(built)
+    assert held <= priced.bytes_training.high, f"training held {held}, {priced.bytes_training}"
     served = finalize(built)
-    check_price(price(configuration, catalog, registry), served)
+    check_price(priced, served)
     path = folder / "model.safetensors"
     written = write_model(path, served, configuration)
     assert written == served.bytes, "the file must hold the tensors served"
@@ -145,6 +148,9 @@ def check_price(priced: Price, served: Served) -> None:
         f"{served.bytes_tables} bytes of tables, priced {priced.bytes_tables}"
     )
     assert _inside(dense, priced.bytes_dense), f"{dense} other bytes, priced {priced.bytes_dense}"
+    packed = served.bytes_packed
+    assert _inside(packed, priced.bytes_packed), f"{packed} packed, priced {priced.bytes_packed}"
+    assert packed <= served.bytes, f"{packed} packed bytes of {served.bytes}"
     operations = served.operations
     assert _inside(operations.low, priced.operations), (
         f"{operations} operations, priced {priced.operations}"

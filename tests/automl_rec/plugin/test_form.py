@@ -8,10 +8,12 @@ from automl_rec.plugin.form import (
     cheapest_layout,
     csr_bytes,
     dense_bytes,
+    index_bits,
     layout_bytes,
+    packed_bytes,
 )
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int16", "int8", "int4")
 sizes = st.tuples(st.integers(1, 60), st.integers(1, 400), st.floats(0, 1))
 
 
@@ -24,6 +26,9 @@ sizes = st.tuples(st.integers(1, 60), st.integers(1, 400), st.floats(0, 1))
         (10, 256, 256, "fp16", 5120, 512 + 256 + 22, 512 + 320),
         # int8 adds a step of 4 bytes a row
         (10, 256, 255, "int8", 2560 + 40, 255 + 255 + 11 + 40, 255 + 320 + 40),
+        # two of four bits share a byte, of which a dense row begins a new one
+        (10, 5, 7, "int4", 10 * 3 + 40, 4 + 7 + 11 + 40, 4 + 7 + 40),
+        (10, 5, 7, "int16", 100 + 40, 14 + 7 + 11 + 40, 14 + 7 + 40),
     ],
 )
 def test_bytes_of_each_layout_by_hand(
@@ -83,3 +88,42 @@ def test_intervals_add_scale_and_join() -> None:
     assert Interval(1, 2) + Interval(3, 5) == Interval(4, 7)
     assert Interval(1, 2).times(3) == Interval(3, 6)
     assert Interval(1, 2).hull(Interval(0, 1)) == Interval(0, 2)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "entries", "precision", "packed"),
+    [
+        # 100 numbers of 8 bits for the columns, 11 pointers of 7 bits: 877 bits
+        (10, 256, 100, "fp32", 400 + 110),
+        # 6 columns of 3 bits and 5 pointers of 3 bits are 33 bits, a bitmap 32
+        (4, 8, 6, "fp32", 24 + 4),
+        # int8 steps stay 4 bytes each
+        (10, 256, 255, "int8", 255 + 40 + 266),
+        # a dense layout has no places
+        (10, 256, 2560, "fp16", 5120),
+    ],
+)
+def test_packed_bytes_by_hand(
+    rows: int, columns: int, entries: int, precision: Precision, packed: int
+) -> None:
+    assert packed_bytes(rows, columns, entries, precision) == packed
+    sizes = [Interval(size, size) for size in (rows, columns, entries)]
+    leaf = Leaf(sizes[0], sizes[1], sizes[2], precision)
+    assert leaf.packed_bytes == (packed, packed)
+    assert Product(leaf, leaf).packed_bytes == (2 * packed, 2 * packed)
+    assert Either(leaf, dense_form(1, 1)).packed_bytes == (4, packed)
+
+
+@given(sizes, st.sampled_from(PRECISIONS))
+def test_packed_bytes_bound_the_native_ones_and_never_fall(
+    size: tuple[int, int, float], kind: Precision
+) -> None:
+    rows, columns, share = size
+    entries = round(share * rows * columns)
+    packed = packed_bytes(rows, columns, entries, kind)
+    assert packed <= layout_bytes(rows, columns, entries, kind)
+    assert packed <= packed_bytes(rows, columns, min(entries + 1, rows * columns), kind)
+
+
+def test_a_number_of_values_takes_the_bits_that_tell_them_apart() -> None:
+    assert [index_bits(count) for count in (1, 2, 3, 4, 5, 256, 257)] == [0, 1, 2, 2, 3, 8, 9]
