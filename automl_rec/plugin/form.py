@@ -72,7 +72,12 @@ SparseLayout: TypeAlias = Literal["dense", "csr", "bitmap"]
 
 
 def cheapest_layout(rows: int, columns: int, entries: int, precision: Precision) -> SparseLayout:
-    """The layout with the fewest bytes; the first of dense, csr, bitmap where they tie."""
+    """The layout with the fewest bytes; the first of dense, csr, bitmap where they tie.
+
+    What is full is dense, even where rows of four bits that begin with a new byte cost more.
+    """
+    if entries == rows * columns:
+        return "dense"
     price: dict[SparseLayout, int] = {
         "dense": dense_bytes(rows, columns, precision),
         "csr": csr_bytes(rows, columns, entries, precision),
@@ -240,7 +245,56 @@ class Either:
         return self.first.leaves() + self.second.leaves()
 
 
-Form: TypeAlias = Leaf | Product | Either
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """The form of rows that are put together from the words of a codebook, part by part.
+
+    Attributes:
+        rows: number of rows.
+        parts: parts of a row; each names a word by a code of the smallest unsigned type.
+        words: form of the codebook (K, columns), in which part p has its own share of columns.
+    """
+
+    rows: Interval
+    parts: int
+    words: Leaf
+
+    @property
+    def bytes(self) -> Interval:
+        """Native bytes of codes and codebook."""
+        codes = self.rows.times(self.parts * index_bytes(self._largest_code))
+        return codes + self.words.bytes
+
+    @property
+    def packed_bytes(self) -> Interval:
+        """Bytes if codes took the bits they need."""
+        bits = self.rows.times(self.parts * index_bits(self._largest_code + 1))
+        return Interval(-(-bits.low // 8), -(-bits.high // 8)) + self.words.packed_bytes
+
+    @property
+    def product_operations(self) -> Interval:
+        """Multiply-adds of one matrix-vector product: every word once, then a sum a row."""
+        return self.words.product_operations + self.rows.times(self.parts)
+
+    @property
+    def row_operations(self) -> Interval:
+        """Multiply-adds to read one row: none."""
+        return ZERO
+
+    def map_leaves(self, change: Callable[[Leaf], Leaf]) -> "Form":
+        """The form with the codebook changed."""
+        return Coded(self.rows, self.parts, change(self.words))
+
+    def leaves(self) -> tuple[Leaf, ...]:
+        """The codebook."""
+        return (self.words,)
+
+    @property
+    def _largest_code(self) -> int:
+        return int(self.words.rows.high) - 1
+
+
+Form: TypeAlias = Leaf | Product | Either | Coded
 
 
 def dense_form(rows: int, columns: int) -> Leaf:

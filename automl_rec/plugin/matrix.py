@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from automl_rec.plugin.form import (
+    LARGEST_INTEGER,
+    Coded,
     Form,
     Interval,
     Leaf,
@@ -30,8 +32,11 @@ INDEX_TYPES = {1: torch.uint8, 2: torch.uint16, 4: torch.uint32}
 VALUE_TYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
     "fp16": torch.float16,
+    "int16": torch.int16,
     "int8": torch.int8,
+    "int4": torch.uint8,
 }
+"""Of stored values; two of four bits share a byte, the first of them in its low half."""
 
 
 class Matrix(nn.Module, ABC):
@@ -105,25 +110,34 @@ class TrainableMatrix(Matrix):
 
 
 class DenseMatrix(Matrix):
-    """Stored dense values in float32, float16, or int8 with one float32 step per row."""
+    """Stored dense values in floating point, or in integers with one float32 step per row."""
 
     values: Tensor
     scale: Tensor | None
 
-    def __init__(self, values: Tensor, scale: Tensor | None = None) -> None:
+    def __init__(
+        self, values: Tensor, scale: Tensor | None = None, *, columns: int | None = None
+    ) -> None:
+        """Takes stored values.
+
+        Args:
+            values: (rows, columns); of four bits two a byte, (rows, ceil(columns / 2)).
+            scale: (rows,) float32 steps of integers.
+            columns: where values share bytes.
+        """
         super().__init__()
-        self.rows, self.columns = values.shape
+        self.rows, self.columns = len(values), columns or values.shape[1]
         self.register_buffer("values", values)
         self.register_buffer("scale", scale)
 
     def gather(self, ids: Tensor) -> Tensor:
         """See `Matrix.gather`."""
-        rows = F.embedding(ids, self.values).float()
+        rows = _numbers(F.embedding(ids, self.values), self.columns)
         return rows if self.scale is None else rows * self.scale[ids][..., None]
 
     def multiply(self, x: Tensor) -> Tensor:
         """See `Matrix.multiply`."""
-        product = F.linear(x, self.values.float())
+        product = F.linear(x, _numbers(self.values, self.columns))
         return product if self.scale is None else product * self.scale
 
     def bag(self, indptr: Tensor, ids: Tensor) -> Tensor:
@@ -134,12 +148,12 @@ class DenseMatrix(Matrix):
 
     def dense(self) -> Tensor:
         """See `Matrix.dense`."""
-        values = self.values.float()
+        values = _numbers(self.values, self.columns)
         return values if self.scale is None else values * self.scale[:, None]
 
     def form(self) -> Form:
         """See `Matrix.form`."""
-        return _leaf(self.rows, self.columns, self.values.numel(), _precision(self.values))
+        return _leaf(self.rows, self.columns, self.rows * self.columns, _precision(self.values))
 
 
 class SparseMatrix(Matrix):
@@ -147,14 +161,19 @@ class SparseMatrix(Matrix):
 
     The first use expands the places to a scipy matrix, which is kept: the artefact holds the small
     form, the memory both.
+
+    Attributes:
+        entries: number of values; of four bits two share a byte.
     """
 
     values: Tensor
     scale: Tensor | None
 
-    def __init__(self, rows: int, columns: int, values: Tensor, scale: Tensor | None) -> None:
+    def __init__(
+        self, rows: int, columns: int, entries: int, values: Tensor, scale: Tensor | None
+    ) -> None:
         super().__init__()
-        self.rows, self.columns = rows, columns
+        self.rows, self.columns, self.entries = rows, columns, entries
         self.register_buffer("values", values)
         self.register_buffer("scale", scale)
         self._expanded: sp.csr_matrix | None = None
@@ -168,7 +187,7 @@ class SparseMatrix(Matrix):
         """(rows, columns) float32 scipy matrix; computed once, do not change it."""
         if self._expanded is None:
             indptr, columns = self.places()
-            values = self.values.float().numpy()
+            values = _numbers(self.values, self.entries).numpy()
             if self.scale is not None:
                 values = values * np.repeat(self.scale.numpy(), np.diff(indptr))
             shape = (self.rows, self.columns)
@@ -199,7 +218,7 @@ class SparseMatrix(Matrix):
 
     def form(self) -> Form:
         """See `Matrix.form`."""
-        return _leaf(self.rows, self.columns, len(self.values), _precision(self.values))
+        return _leaf(self.rows, self.columns, self.entries, _precision(self.values))
 
 
 class CsrMatrix(SparseMatrix):
@@ -216,8 +235,9 @@ class CsrMatrix(SparseMatrix):
         values: Tensor,
         scale: Tensor | None = None,
     ) -> None:
-        super().__init__(len(indptr) - 1, columns, values, scale)
-        self.register_buffer("indptr", indptr.to(INDEX_TYPES[index_bytes(len(values))]))
+        entries = len(indices)
+        super().__init__(len(indptr) - 1, columns, entries, values, scale)
+        self.register_buffer("indptr", indptr.to(INDEX_TYPES[index_bytes(entries)]))
         self.register_buffer("indices", indices.to(INDEX_TYPES[index_bytes(columns - 1)]))
 
     def places(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -237,8 +257,20 @@ class BitmapMatrix(SparseMatrix):
         bits: Tensor,
         values: Tensor,
         scale: Tensor | None = None,
+        *,
+        entries: int | None = None,
     ) -> None:
-        super().__init__(rows, columns, values, scale)
+        """Takes stored values.
+
+        Args:
+            rows: of the matrix.
+            columns: of the matrix.
+            bits: (ceil(rows * columns / 8),) uint8.
+            values: (entries,) in the order of the bits; of four bits two a byte.
+            scale: (rows,) float32 steps of integers.
+            entries: where values share bytes.
+        """
+        super().__init__(rows, columns, entries or len(values), values, scale)
         self.register_buffer("bits", bits)
 
     def places(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -349,6 +381,53 @@ class CornerMatrix(Matrix):
         return self.corner.form()
 
 
+class CodebookMatrix(Matrix):
+    """Rows put together from words: part p of row i is that part of word ``codes[i, p]``.
+
+    Attributes:
+        codes: (rows, parts) of the smallest unsigned type.
+        words: the codebook (K, columns), whose columns the parts share equally.
+    """
+
+    codes: Tensor
+
+    def __init__(self, codes: Tensor, words: Matrix) -> None:
+        super().__init__()
+        self.rows, self.parts = codes.shape
+        self.columns, self.words = words.columns, words
+        self.register_buffer("codes", codes.to(INDEX_TYPES[index_bytes(words.rows - 1)]))
+
+    def gather(self, ids: Tensor) -> Tensor:
+        """See `Matrix.gather`."""
+        parts = self.words.dense().reshape(-1, self.columns // self.parts)  # (K * P, D / P)
+        return F.embedding(self._places(self.codes[ids]), parts).reshape(*ids.shape, self.columns)
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """See `Matrix.multiply`: of every word once, then a sum of parts a row."""
+        shares = x.reshape(-1, self.parts, self.columns // self.parts)  # (B, P, D / P)
+        words = self.words.dense().reshape(-1, *shares.shape[1:])  # (K, P, D / P)
+        products = torch.einsum("bpd,kpd->kpb", shares, words).flatten(0, 1)  # (K * P, B)
+        sums = F.embedding_bag(self._places(self.codes), products, mode="sum")  # (rows, B)
+        return sums.T.reshape(*x.shape[:-1], self.rows)
+
+    def bag(self, indptr: Tensor, ids: Tensor) -> Tensor:
+        """See `Matrix.bag`."""
+        return _sum_bags(self.gather(ids), indptr)
+
+    def dense(self) -> Tensor:
+        """See `Matrix.dense`."""
+        return self.gather(torch.arange(self.rows))
+
+    def form(self) -> Form:
+        """See `Matrix.form`."""
+        rows = Interval(self.rows, self.rows)
+        return Coded(rows, self.parts, cast("Leaf", self.words.form()))
+
+    def _places(self, codes: Tensor) -> Tensor:
+        """Where codes (..., P) stand among the parts of all words, word after word."""
+        return codes.long() * self.parts + torch.arange(self.parts)
+
+
 def store(matrix: Matrix) -> Matrix:
     """The matrix without training state: masks folded, parameters turned into stored values."""
     return DenseMatrix(matrix.dense().clone()) if isinstance(matrix, TrainableMatrix) else matrix
@@ -363,7 +442,9 @@ def cut(matrix: Matrix, rows: int, columns: int) -> Matrix:
 
 
 def map_leaves(matrix: Matrix, change: Callable[[Matrix], Matrix]) -> Matrix:
-    """The matrix with every factor of a product, the corner of a padded one, or itself, changed."""
+    """The matrix with what it is made of changed: factors, a corner, a codebook, or itself."""
+    if isinstance(matrix, CodebookMatrix):
+        return CodebookMatrix(matrix.codes, map_leaves(matrix.words, change))
     if isinstance(matrix, CornerMatrix):
         return CornerMatrix(matrix.rows, matrix.columns, map_leaves(matrix.corner, change))
     if isinstance(matrix, LowRankMatrix):
@@ -417,8 +498,9 @@ def from_scipy(matrix: sp.csr_matrix) -> Matrix:
 def quantise(matrix: Matrix, precision: Precision) -> Matrix:
     """The stored matrix with its values rounded to a precision.
 
-    int8 is symmetric per row: step = largest absolute value / 127, so the error of a value is at
-    most half a step. A sparse matrix moves to whatever layout is cheapest at the new precision.
+    Integers of b bits are symmetric per row: step = largest absolute value / (2^(b-1) - 1), so the
+    error of a value is at most half a step. A sparse matrix moves to whatever layout is cheapest
+    at the new precision.
 
     Args:
         matrix: stored (not trainable) matrix in float32.
@@ -433,16 +515,17 @@ def _quantise_leaf(leaf: Matrix, precision: Precision) -> Matrix:
     dense = leaf.dense()
     scale = None
     values = dense.half()
-    if precision == "int8":
-        scale = dense.abs().amax(1) / 127
+    if precision in LARGEST_INTEGER:
+        largest = LARGEST_INTEGER[precision]
+        scale = dense.abs().amax(1) / largest
         step = torch.where(scale > 0, scale, 1.0)
-        values = (dense / step[:, None]).round().clamp(-127, 127).to(torch.int8)
+        values = (dense / step[:, None]).round().clamp(-largest, largest)
     if isinstance(leaf, DenseMatrix):
-        return DenseMatrix(values, scale)
+        return DenseMatrix(_stored(values, precision), scale, columns=leaf.columns)
     sparse = cast("SparseMatrix", leaf)
     indptr, columns = sparse.places()
     rows = np.repeat(np.arange(sparse.rows), np.diff(indptr))
-    kept = values[rows, columns].contiguous()
+    kept = values[rows, columns]
     return _sparse_layout(sparse, indptr, columns, kept, scale, precision)
 
 
@@ -457,15 +540,22 @@ def _sparse_layout(
     layout = cheapest_layout(sparse.rows, sparse.columns, len(values), precision)
     if layout == "csr":
         places = torch.from_numpy(indptr), torch.from_numpy(columns.astype(np.int64))
-        return CsrMatrix(sparse.columns, *places, values, scale)
+        return CsrMatrix(sparse.columns, *places, _stored(values, precision), scale)
     dense = torch.zeros(sparse.rows, sparse.columns, dtype=values.dtype)
     rows = np.repeat(np.arange(sparse.rows), np.diff(indptr))
     dense[rows, columns] = values
     if layout == "dense":
-        return DenseMatrix(dense, scale)
+        return DenseMatrix(_stored(dense, precision), scale, columns=sparse.columns)
     kept = torch.zeros(dense.shape, dtype=torch.bool)
     kept[rows, columns] = True
-    return BitmapMatrix(sparse.rows, sparse.columns, _pack(kept), values, scale)
+    bits, entries = _pack(kept), len(values)
+    values = _stored(values, precision)
+    return BitmapMatrix(sparse.rows, sparse.columns, bits, values, scale, entries=entries)
+
+
+def from_integers(values: Tensor, steps: Tensor, precision: Precision) -> DenseMatrix:
+    """The dense matrix of integers (rows, columns) times steps (rows,), at an integer precision."""
+    return DenseMatrix(_stored(values, precision), steps, columns=values.shape[1])
 
 
 def describe(matrix: Matrix) -> dict[str, Any]:
@@ -476,13 +566,16 @@ def describe(matrix: Matrix) -> dict[str, Any]:
     if isinstance(matrix, CornerMatrix):
         sizes = {"rows": matrix.rows, "columns": matrix.columns}
         return {"layout": "corner", **sizes, "corner": describe(matrix.corner)}
+    if isinstance(matrix, CodebookMatrix):
+        sizes = {"rows": matrix.rows, "parts": matrix.parts}
+        return {"layout": "codes", **sizes, "words": describe(matrix.words)}
     stored = cast("DenseMatrix | SparseMatrix", matrix)
     layout = {DenseMatrix: "dense", CsrMatrix: "csr", BitmapMatrix: "bitmap"}[type(stored)]
     return {
         "layout": layout,
         "rows": stored.rows,
         "columns": stored.columns,
-        "entries": stored.values.numel(),
+        "entries": int(cast("Leaf", stored.form()).entries.low),
         "precision": _precision(stored.values),
     }
 
@@ -500,19 +593,24 @@ def blank(description: dict[str, Any]) -> Matrix:
     if layout == "corner":
         sizes = int(description["rows"]), int(description["columns"])
         return CornerMatrix(*sizes, blank(description["corner"]))
+    if layout == "codes":
+        with torch.device("meta"):
+            codes = torch.empty(int(description["rows"]), int(description["parts"]))
+        return CodebookMatrix(codes, blank(description["words"]))
     rows, columns, entries = (int(description[name]) for name in ("rows", "columns", "entries"))
     precision: Precision = description["precision"]
     with torch.device("meta"):
-        scale = torch.empty(rows) if precision == "int8" else None
-        values = torch.empty(entries, dtype=VALUE_TYPES[precision])
+        scale = torch.empty(rows) if precision in LARGEST_INTEGER else None
         if layout == "dense":
-            return DenseMatrix(values.reshape(rows, columns), scale)
+            values = _stored(torch.empty(rows, columns), precision)
+            return DenseMatrix(values, scale, columns=columns)
+        values = _stored(torch.empty(entries), precision)
         if layout == "csr":
             indptr, indices = torch.empty(rows + 1), torch.empty(entries)
             return CsrMatrix(columns, indptr, indices, values, scale)
         if layout == "bitmap":
             bits = torch.empty(-(-rows * columns // 8), dtype=torch.uint8)
-            return BitmapMatrix(rows, columns, bits, values, scale)
+            return BitmapMatrix(rows, columns, bits, values, scale, entries=entries)
     raise KeyError(layout)
 
 
@@ -523,6 +621,22 @@ def _leaf(rows: int, columns: int, entries: int, precision: Precision) -> Leaf:
 
 def _precision(values: Tensor) -> Precision:
     return next(name for name, dtype in VALUE_TYPES.items() if dtype == values.dtype)
+
+
+def _stored(values: Tensor, precision: Precision) -> Tensor:
+    """Rounded values (..., n) as they are stored: (..., n), or of four bits (..., ceil(n / 2))."""
+    if precision != "int4":
+        return values.to(VALUE_TYPES[precision]).contiguous()
+    halves = F.pad(values.to(torch.int8), (0, values.shape[-1] % 2)) & 15
+    return (halves[..., ::2] | halves[..., 1::2] << 4).view(torch.uint8)
+
+
+def _numbers(stored: Tensor, count: int) -> Tensor:
+    """Stored values of rows of so many as float32: (..., count)."""
+    if stored.dtype != VALUE_TYPES["int4"]:
+        return stored.float()
+    halves = torch.stack([stored & 15, stored >> 4], -1).flatten(-2)[..., :count]
+    return (halves.to(torch.int8) ^ 8).sub_(8).float()
 
 
 def _pack(kept: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from automl_rec.plugin import (
+    CodebookMatrix,
     CornerMatrix,
     CsrMatrix,
     DenseMatrix,
@@ -14,6 +15,7 @@ from automl_rec.plugin import (
     Matrix,
     Precision,
     TrainableMatrix,
+    from_integers,
     keep,
     keep_shape,
     map_leaves,
@@ -21,7 +23,7 @@ from automl_rec.plugin import (
 )
 from automl_rec.plugin.matrix import blank, cut, describe, from_scipy, store
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int16", "int8", "int4")
 
 
 @st.composite
@@ -88,13 +90,64 @@ def test_the_shape_of_what_is_kept_is_known_from_the_number_of_entries(
     ]
 
 
-@given(pruned())
-def test_int8_errs_by_half_a_step_at_most(case: tuple[Tensor, Tensor]) -> None:
+@given(pruned(), st.sampled_from([("int16", 32767), ("int8", 127), ("int4", 7)]))
+def test_integers_err_by_half_a_step_at_most(
+    case: tuple[Tensor, Tensor], integers: tuple[Precision, int]
+) -> None:
     values, kept = case
+    precision, largest = integers
     matrix = keep(values, kept)
-    step = matrix.dense().abs().amax(1, keepdim=True) / 127
-    error = (quantise(matrix, "int8").dense() - matrix.dense()).abs()
-    assert (error <= step / 2 * (1 + 1e-4)).all()
+    step = matrix.dense().abs().amax(1, keepdim=True) / largest
+    error = (quantise(matrix, precision).dense() - matrix.dense()).abs()
+    assert (error <= step * (0.5 + 1e-6 * largest)).all()
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 10**6))
+def test_integers_of_four_bits_share_bytes_and_come_back(
+    rows: int, columns: int, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randint(-7, 8, (rows, columns), generator=generator)
+    steps = torch.rand(rows, generator=generator) + 0.1
+    matrix = from_integers(values, steps, "int4")
+    assert matrix.values.shape == (rows, (columns + 1) // 2)
+    assert torch.equal(matrix.dense(), values * steps[:, None])
+
+
+def test_four_bits_are_stored_low_half_first() -> None:
+    matrix = from_integers(torch.tensor([[1, -1, 7]]), torch.ones(1), "int4")
+    assert matrix.values.tolist() == [[0xF1, 0x07]]
+
+
+@given(st.data(), st.sampled_from(PRECISIONS))
+def test_rows_of_words_agree_with_dense_arithmetic_and_their_form(
+    data: st.DataObject, precision: Precision
+) -> None:
+    rows, words, parts, share = (data.draw(st.integers(1, top)) for top in (12, 300, 4, 5))
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 10**6)))
+    codebook = DenseMatrix(torch.randn(words, parts * share, generator=generator))
+    codes = torch.randint(words, (rows, parts), generator=generator)
+    matrix = quantise(CodebookMatrix(codes, codebook), precision)
+    assert isinstance(matrix, CodebookMatrix)
+    shares = matrix.words.dense().reshape(words, parts, share)
+    dense = torch.stack(
+        [torch.cat([shares[code, part] for part, code in enumerate(row)]) for row in codes.tolist()]
+    )
+    assert_acts_as(matrix, dense)
+    assert matrix.form().bytes.low == matrix.form().bytes.high == stored_bytes(matrix)
+    again = blank(describe(matrix))
+    again.load_state_dict(matrix.state_dict(), assign=True)
+    assert torch.equal(again.dense(), dense)
+    assert again.form() == matrix.form()
+
+
+def test_the_bytes_of_codes_and_words_by_hand() -> None:
+    few = CodebookMatrix(torch.zeros(100, 4), DenseMatrix(torch.zeros(64, 8)))
+    many = CodebookMatrix(torch.zeros(100, 4), DenseMatrix(torch.zeros(257, 8)))
+    assert few.form().bytes.low == 100 * 4 + 64 * 8 * 4
+    assert few.form().packed_bytes.low == 100 * 4 * 6 / 8 + 64 * 8 * 4
+    assert many.form().bytes.low == 100 * 4 * 2 + 257 * 8 * 4
+    assert few.form().product_operations.low == 64 * 8 + 100 * 4
 
 
 @given(pruned(), st.sampled_from(PRECISIONS))
@@ -216,7 +269,8 @@ def test_a_corner_agrees_with_dense_arithmetic_and_its_form(
     values, rows, columns = case
     matrix = quantise(cut(DenseMatrix(values), rows, columns), precision)
     assert_acts_as(matrix, matrix.dense())
-    assert torch.allclose(matrix.dense(), values, atol=2e-2)
+    error = {"int4": 0.5}.get(precision, 2e-2)
+    assert torch.allclose(matrix.dense(), values, atol=error)
     assert matrix.form().bytes.low == matrix.form().bytes.high == stored_bytes(matrix)
 
 
