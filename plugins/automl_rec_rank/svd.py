@@ -1,6 +1,7 @@
 """Truncated singular value decomposition."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Literal
 
 from torch import Tensor
@@ -13,9 +14,11 @@ from automl_rec.plugin import (
     Interval,
     Leaf,
     LowRankMatrix,
+    Matrix,
     Product,
     Rank,
     Weight,
+    map_leaves,
 )
 from automl_rec_rank.spectrum import Spectrum, leading_factors
 
@@ -60,8 +63,8 @@ class Svd(Rank):
     def compress(self, weights: Mapping[str, Weight]) -> None:
         """See `Rank.compress`."""
         for weight in weights.values():
-            if most_ranks(weight.rows, weight.columns) > 0:
-                self._factor(weight)
+            factored = partial(self._factored, zero_diagonal=weight.zero_diagonal)
+            weight.matrix = map_leaves(weight.matrix, factored)
 
     def _priced(self, form: Form) -> Form:
         if not isinstance(form, Leaf):
@@ -74,24 +77,26 @@ class Svd(Rank):
             return _product(rows, columns, Interval(rank, rank)) if rank <= most else form
         return Either(form, _product(rows, columns, Interval(1, most))) if most else form
 
-    def _factor(self, weight: Weight) -> None:
-        rank = self._uniform_rank(weight.rows, weight.columns)
-        most = most_ranks(weight.rows, weight.columns)
-        if self.allocation == "uniform" and rank > most:
-            return
-        narrow = min(weight.rows, weight.columns)
+    def _factored(self, matrix: Matrix, *, zero_diagonal: bool) -> Matrix:
+        """The factors of a dense matrix, or itself where they would not be smaller."""
+        factors = self._factors(matrix)
+        if factors is None:
+            return matrix
+        left, right = (DenseMatrix(factor.contiguous()) for factor in factors)
+        return LowRankMatrix(left, right, zero_diagonal=zero_diagonal)
+
+    def _factors(self, matrix: Matrix) -> tuple[Tensor, Tensor] | None:
+        rank = self._uniform_rank(matrix.rows, matrix.columns)
+        most = most_ranks(matrix.rows, matrix.columns)
+        if most == 0 or (self.allocation == "uniform" and rank > most):
+            return None
+        narrow = min(matrix.rows, matrix.columns)
         if self.allocation == "uniform" and narrow > LARGE and rank * SMALL_SHARE < narrow:
-            self._replace(weight, *leading_factors(weight.matrix.dense(), rank))
-            return
-        spectrum = Spectrum.of(weight.matrix.dense())
+            return leading_factors(matrix.dense(), rank)
+        spectrum = Spectrum.of(matrix.dense())
         if self.allocation == "energy":
             rank = spectrum.rank_of(self.energy)
-        if rank <= most:
-            self._replace(weight, *spectrum.factors(rank))
-
-    def _replace(self, weight: Weight, left: Tensor, right: Tensor) -> None:
-        factors = DenseMatrix(left.contiguous()), DenseMatrix(right.contiguous())
-        weight.matrix = LowRankMatrix(*factors, zero_diagonal=weight.zero_diagonal)
+        return spectrum.factors(rank) if rank <= most else None
 
     def _refuse_large(self, rows: int, columns: int) -> None:
         if self.allocation == "energy" and min(rows, columns) > LARGEST_SPECTRUM:

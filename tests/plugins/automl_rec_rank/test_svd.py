@@ -162,3 +162,18 @@ def test_the_energy_of_a_huge_weight_is_refused_before_it_costs() -> None:
     with pytest.raises(Infeasible, match=r"whole spectrum of a weight of 9,000 x 5,000"):
         Svd(allocation="energy", energy=0.9).price({"w": dense_form(9000, 5000)})
     assert Svd(allocation="energy", energy=0.9).price({"w": dense_form(10**6, 64)})
+
+
+def test_of_a_weight_that_is_served_in_part_the_part_is_factored() -> None:
+    weight = Weight("w", 40, 32, "table", Use())
+    weight.assign(matrix(40, 32).float())
+    weight.corner = (40, 16)
+    svd = Svd("uniform", ratio=0.25)
+    (priced,) = svd.price({"w": weight.price()}).values()
+    weight.freeze()
+    svd.compress({"w": weight})
+    assert weight.matrix.form() == priced
+    assert priced.bytes.low == 4 * (40 + 16) * 4  # rank 4 of the 16 columns that are served
+    left, right = Spectrum.of(matrix(40, 32)[:, :16].float()).factors(4)
+    assert torch.allclose(weight.matrix.dense()[:, :16], left @ right.T, atol=1e-5)
+    assert not weight.matrix.dense()[:, 16:].any()
