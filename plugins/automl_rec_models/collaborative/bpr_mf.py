@@ -1,5 +1,7 @@
 """Matrix factorisation with the pairwise loss of Bayesian personalised ranking."""
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from automl_rec.plugin import (
@@ -24,6 +26,8 @@ class BprMf(GradientModel):
     Ours draws negatives outside the user's train items unless told otherwise, regularises the rows
     of each batch, and averages over the negatives of a positive.
     """
+
+    nests: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """LightGCN: rows of users and items, smoothed over the graph of who met what."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from torch import Tensor
@@ -41,6 +41,8 @@ class LightGcn(GradientModel):
 
     graph_indptr: Tensor | None
     graph_items: Tensor | None
+
+    nests: ClassVar[bool] = True
 
     def __init__(
         self,

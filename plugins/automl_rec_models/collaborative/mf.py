@@ -1,6 +1,6 @@
 """Matrix factorisation with a choice of losses."""
 
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +53,8 @@ class Mf(GradientModel):
             rows are beside the learning rate.
         calibration: of ``"gbce"``; at 0 it is ``"bce"``.
     """
+
+    nests: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """Rel-MF: matrix factorisation of relevance, where popular items are met more often than liked."""
 
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,8 @@ class RelMf(GradientModel):
         clip: see above.
         regularization: weighs half the mean squared lengths of users and items.
     """
+
+    nests: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """UltraGCN: matrix factorisation whose loss holds what a graph convolution would converge to."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +57,8 @@ class UltraGcn(GradientModel):
         popular_start: whether the first column of both tables starts as the scores that are best
             where all users are the same.
     """
+
+    nests: ClassVar[bool] = True
 
     def __init__(
         self,

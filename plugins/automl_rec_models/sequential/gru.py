@@ -1,6 +1,6 @@
 """GRU: a recurrent reading of the last items of a user."""
 
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,8 @@ class Gru(GradientModel):
     Source: Hidasi et al., ICLR 2016 (GRU4Rec), trained on all positions of a history at once as in
     RecBole. Horizon and frozen vectors are our reading of user models on several time scales.
     """
+
+    nests: ClassVar[bool] = True
 
     def __init__(
         self,
