@@ -220,7 +220,9 @@ def build(
     if embedding is not None:
         embedding.join(model, layers)
     training = {name: values[name] for name in component.training if name in values}
-    return Built(configuration, model, layers, training, embedding, rank, sparsity, plan)
+    built = Built(configuration, model, layers, training, embedding, rank, sparsity, plan)
+    _refuse_idle(built, registry)
+    return built
 
 
 def finalize(built: Built) -> Served:
@@ -361,6 +363,25 @@ def _refuse_conflicts(
         raise Infeasible(
             f"{name.name} masks weights while they train, but {rank.name} would fill them again. "
             f"Prune after training, or leave the rank full."
+        )
+
+
+def _refuse_idle(built: Built, registry: Registry) -> None:
+    """Refuses a rank or sparsity that no weight is left for: it would be trained twice."""
+    acted_on: dict[Kind, Mapping[str, Weight]] = {
+        "rank": built.low_rank,
+        "sparsity": built.prunable,
+    }
+    for kind, weights in acted_on.items():
+        chosen = built.configuration.chosen(kind)
+        if chosen is None or weights or registry.component(kind, chosen.name).neutral:
+            continue
+        embedding = built.configuration.embedding
+        beside = f" with embedding {embedding.name}" if embedding else ""
+        raise Infeasible(
+            f"{kind} {chosen.name} finds nothing to act on: {built.configuration.model.name}"
+            f"{beside} has no weight that it may change. Leave {kind} out, or choose another "
+            f"{'embedding' if embedding else 'model'}."
         )
 
 

@@ -1,6 +1,8 @@
 """Built, finalized, restored and priced models, through the installed components."""
 
 import math
+import sys
+from types import ModuleType
 
 import pytest
 import torch
@@ -9,9 +11,19 @@ from automl_rec.builder import Served, build, finalize, price, restore, training
 from automl_rec.data import Prepared
 from automl_rec.errors import ExportError, Infeasible
 from automl_rec.objectives.ranking import requests_of
-from automl_rec.plugin import ClosedFormModel, Kind, Value
-from automl_rec.registry import Registry
+from automl_rec.plugin import (
+    ClosedFormModel,
+    Component,
+    Embedding,
+    Field,
+    Kind,
+    PlainTable,
+    Table,
+    Value,
+)
+from automl_rec.registry import Plugin, Registry
 from automl_rec.space.configuration import Chosen, Configuration
+from automl_rec.testing.contract import configuration_of
 from automl_rec.testing.settings import settings_of
 
 EASE = Chosen("ease", {"regularization": 20.0})
@@ -169,3 +181,56 @@ def test_a_closed_form_holds_its_weights_alone(registry: Registry, prepared: Pre
 def test_serving_holds_at_least_the_tensors(registry: Registry, prepared: Prepared) -> None:
     found = price(Configuration(EASE), prepared.catalog, registry)
     assert found.bytes_resident == (found.bytes.low, math.inf)
+
+
+class Untouchable(Embedding):
+    """Rows that no other compression may change."""
+
+    def table(self, field: Field, generator: torch.Generator) -> Table:
+        table = PlainTable(field, generator)
+        table.store.sensitive = True
+        return table
+
+
+@pytest.fixture
+def with_untouchable(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    home = ModuleType("untouchable")
+    vars(home)["Untouchable"] = Untouchable
+    monkeypatch.setitem(sys.modules, "untouchable", home)
+    described = Component(
+        kind="embedding",
+        name="untouchable",
+        summary="For tests.",
+        source="Ours.",
+        implementation="untouchable:Untouchable",
+    )
+    return Registry([*registry.plugins, Plugin("test", "test", "0", components=(described,))])
+
+
+@pytest.mark.parametrize(("kind", "acting"), [("sparsity", PRUNED), ("rank", SVD)], ids=str)
+def test_a_compression_without_a_weight_to_act_on_is_refused(
+    kind: Kind, acting: Chosen, prepared: Prepared, with_untouchable: Registry
+) -> None:
+    parts: dict[Kind, Chosen] = {"embedding": Chosen("untouchable"), kind: acting}
+    configuration = configuration_of(with_untouchable, "bpr-mf", None, parts)
+    reason = f"{kind} {acting.name} finds nothing to act on: bpr-mf with embedding untouchable"
+    with pytest.raises(Infeasible, match=f"{reason} .* Leave {kind} out"):
+        price(configuration, prepared.catalog, with_untouchable)
+    with pytest.raises(Infeasible, match=reason):
+        build(configuration, prepared.catalog, with_untouchable, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("model", "parts"),
+    [
+        ("bpr-mf", {"sparsity": PRUNED}),
+        ("bpr-mf", {"embedding": Chosen("untouchable")}),
+        ("sasrec", {"embedding": Chosen("untouchable"), "sparsity": PRUNED}),
+    ],
+    ids=["tables", "nothing", "linear layers"],
+)
+def test_a_compression_that_has_something_to_act_on_is_priced(
+    model: str, parts: dict[Kind, Chosen], prepared: Prepared, with_untouchable: Registry
+) -> None:
+    configuration = configuration_of(with_untouchable, model, None, parts)
+    assert price(configuration, prepared.catalog, with_untouchable).bytes.low > 0

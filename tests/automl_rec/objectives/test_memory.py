@@ -35,8 +35,8 @@ class Keeping(RetrievalModel):
         super().__init__()
         self.register_buffer("stored", torch.zeros(10))  # 40 bytes
         self.register_buffer("kept", torch.zeros(5), persistent=False)  # 20
-        self.half = torch.zeros(100)[:50]  # 400: what is behind a view
-        self.again = [self.half[:3], {"same": self.half}]
+        self.part = torch.zeros(100)[:50]  # 400: what is behind a view
+        self.again = [self.part[:3], {"same": self.part}]
         self.places = (Places(np.zeros(6)),)  # 48
         self.view = self.places[0].numbers[2:]
         self.graph = sp.csr_matrix(np.eye(4, dtype=np.float32))  # 16 + 16 + 20
@@ -100,7 +100,7 @@ def test_rows_are_judged_before_the_memory_is_read(registry: Registry) -> None:
 def test_parts_of_a_model_are_walked(part: object) -> None:
     model = Keeping()
     before = resident_bytes(Served(model), CATALOG.histories)
-    model.__dict__["part"] = part
+    model.__dict__["added"] = part
     assert resident_bytes(Served(model), CATALOG.histories) == before + 36
 
 
