@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from automl_rec.plugin import PADDING, Field, Table, Use, Weight
+from automl_rec_embeddings.combinations.conjugate_gradient import fit_together
+from automl_rec_embeddings.combinations.least_squares import train_weights
 from automl_rec_embeddings.id_transforms.id_transform import IdTransform
 from automl_rec_embeddings.id_transforms.identity import Identity
 
@@ -27,6 +29,8 @@ class ComposedTable(Table):
     Scoring all rows multiplies the stores and spreads the products over the ids, so that its cost
     is that of the stored rows. Where the combination is not linear, or a store computes its rows,
     they are computed once an evaluation instead, and lookups compute an id once a batch.
+
+    A store may be read at several slots of an id, and by several tables.
     """
 
     def __init__(
@@ -54,17 +58,18 @@ class ComposedTable(Table):
         """
         super().__init__(field)
         self.transform, self.combination, self.output = transform, combination, output
-        self._field, self._shared = field, tuple(stores) if shared else ()
-        self.stores = nn.ModuleList(() if shared else stores)
+        self._field, self._stores = field, tuple(stores)
+        self.stores = nn.ModuleList(() if shared else dict.fromkeys(stores))
         self.exact = not shared and isinstance(transform, Identity) and stores[0].exact
         self.exact = self.exact and not output.weights()
         self._computed = not combination.linear or any(store.computed for store in stores)
         if not shared:
-            for j, store in enumerate(stores):
-                mean, std = combination.initial(j, len(stores), field.std)
+            for store in dict.fromkeys(stores):
+                mean, std = combination.initial(stores.index(store), len(stores), field.std)
                 store.initialise(mean, std, generator)
         self._slots: tuple[Tensor, ...] | None = None
         self._rows: Tensor | None = None
+        self._versions: list[tuple[Tensor, int]] = []
         self.register_load_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
 
     def read(self, ids: Tensor) -> Tensor:
@@ -72,6 +77,8 @@ class ComposedTable(Table):
         if not self._computed:
             return self._mapped(self._combined(self.transform(ids)))
         different, places = ids.unique(return_inverse=True)
+        if self._wants_every(len(different)):
+            return self._mapped(self._stored().index_select(0, ids))
         return self._mapped(self._combined(self.transform(different))).index_select(0, places)
 
     def rows(self) -> Tensor:
@@ -86,10 +93,8 @@ class ComposedTable(Table):
         if isinstance(self.transform, Identity):
             return self._stores[0].score(inner)
         parts = self.combination.split(inner, [store.width for store in self._stores])
-        scores = [
-            self._spread(store.score(part), slots)
-            for store, part, slots in zip(self._stores, parts, self._all_slots(), strict=True)
-        ]
+        products = self._products(parts)
+        scores = [self._spread(p, s) for p, s in zip(products, self._all_slots(), strict=True)]
         return sum(scores[1:], start=scores[0])
 
     def assign(self, rows: Tensor) -> None:
@@ -99,12 +104,13 @@ class ComposedTable(Table):
         if isinstance(self.transform, Identity):
             self._stores[0].assign(stored)
             return
-        weights = torch.ones(self.num_rows, dtype=stored.dtype)
-        if self._field.counts is not None:
-            # One more than counted: an id without an event may have its slots to itself.
-            weights += torch.from_numpy(self._field.counts)
-        sizes = self.transform.sizes
-        fitted = self.combination.fit(stored, self._all_slots(), sizes, weights)
+        weights = train_weights(self._field)
+        slots, sizes = self._all_slots(), self.transform.sizes
+        order = [self._stores.index(store) for store in self._stores]
+        if len(set(order)) < len(order):
+            fitted = fit_together(self.combination, stored, slots, order, sizes, weights)
+        else:
+            fitted = self.combination.fit(stored, slots, sizes, weights)
         for store, values in zip(self._stores, fitted, strict=True):
             store.assign(values)
 
@@ -132,17 +138,16 @@ class ComposedTable(Table):
         """See `Table.operations`."""
         computed = sum(store.operations() for store in self._stores)
         computed += self.combination.operations([store.width for store in self._stores])
-        return self._field.lookups * computed
+        total = self._field.lookups * computed
+        if self._field.scored and any(store.computed for store in self._stores):
+            total += self.num_rows * self.output.stored_width
+        return total
 
     def train(self, mode: bool = True) -> "ComposedTable":  # noqa: FBT001, FBT002 - torch's own
         """Sets the mode, and forgets the rows computed under the former one."""
         self._rows = None
         super().train(mode)
         return self
-
-    @property
-    def _stores(self) -> "list[RowStore]":
-        return cast("list[RowStore]", list(self.stores)) or list(self._shared)
 
     def _mapped(self, stored: Tensor) -> Tensor:
         rows: Tensor = self.output(stored)
@@ -153,15 +158,59 @@ class ComposedTable(Table):
         if isinstance(self.transform, Identity) and not self._computed:
             return self._stores[0].rows()
         if self.training or torch.is_grad_enabled() or not self._computed:
-            return self._combined(self._all_slots())
-        if self._rows is None:
-            chunks = torch.arange(self.num_rows).split(CHUNK_ROWS)
-            self._rows = torch.cat([self._combined(self.transform(ids)) for ids in chunks])
+            every = self.combination.every(self._stores)
+            if every is None:
+                return self._combined(self._all_slots())
+            return torch.cat(list(every))[: self.num_rows]
+        if self._rows is None or not self._current():
+            self._rows = self._computed_rows()
+            self._versions = [(part, version_of(part)) for part in self._parts()]
         return self._rows
+
+    def _computed_rows(self) -> Tensor:
+        pieces = self.combination.every(self._stores)
+        if pieces is None:
+            ids = torch.arange(self.num_rows).split(CHUNK_ROWS)
+            pieces = (self._combined(self.transform(some)) for some in ids)
+        rows, start = torch.empty(self.num_rows, self.output.stored_width), 0
+        for piece in pieces:  # one copy of all rows is large enough
+            kept = piece[: self.num_rows - start]
+            rows[start : start + len(kept)] = kept
+            start += len(kept)
+        return rows
+
+    def _wants_every(self, ids: int) -> bool:
+        """Whether reading the stores for so many ids takes more memory than all rows do."""
+        read = ids * sum(store.width for store in self._stores)
+        return read > self.num_rows * self.output.stored_width
+
+    def _current(self) -> bool:
+        """Whether no tensor of the stores was replaced or written to since rows were computed.
+
+        Another table may have written to stores that are shared.
+        """
+        now = self._parts()
+        return len(now) == len(self._versions) and all(
+            part is before and version_of(part) == version
+            for part, (before, version) in zip(now, self._versions, strict=True)
+        )
+
+    def _parts(self) -> list[Tensor]:
+        states = (store.state_dict(keep_vars=True) for store in self._stores)
+        return [part for state in states for part in state.values()]
 
     def _combined(self, slots: tuple[Tensor, ...]) -> Tensor:
         pairs = zip(self._stores, slots, strict=True)
         return self.combination.join([self._part(store, at) for store, at in pairs])
+
+    def _products(self, parts: "Sequence[Tensor]") -> list[Tensor]:
+        """Scores of the slots of each store, (..., M_j); no product is computed twice."""
+        known: dict[tuple[int, int], Tensor] = {}
+        for store, part in zip(self._stores, parts, strict=True):
+            if (id(store), id(part)) not in known:
+                known[id(store), id(part)] = store.score(part)
+        pairs = zip(self._stores, parts, strict=True)
+        return [known[id(store), id(part)] for store, part in pairs]
 
     def _part(self, store: "RowStore", slots: Tensor) -> Tensor:
         if self.transform.complete:
@@ -193,6 +242,11 @@ def use_of(field: Field, size: int, combination: "Combination") -> Use:
     """
     products = 1.0 if combination.linear else field.num_rows / size
     return Use(products=products * field.scored, rows=field.lookups)
+
+
+def version_of(tensor: Tensor) -> int:
+    """How often torch has seen the tensor written to."""
+    return tensor._version  # noqa: SLF001 - torch has no public name for it
 
 
 def _forget(table: nn.Module, _: Any) -> None:

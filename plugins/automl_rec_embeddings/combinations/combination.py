@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from automl_rec_embeddings.row_stores.row_store import RowStore
 
 
 class Combination(ABC):
@@ -37,6 +39,13 @@ class Combination(ABC):
     def operations(self, widths: "Sequence[int]") -> float:
         """Multiply-adds to join the parts of one row, where that is more than reading them."""
         return 0.0
+
+    def every(self, stores: "Sequence[RowStore]") -> "Iterator[Tensor] | None":
+        """The rows of all ids in their order, piece by piece, if that is cheaper than joining.
+
+        Rows beyond the last id may follow. None where stores are read in no order.
+        """
+        return None
 
     def split(self, x: Tensor, widths: "Sequence[int]") -> tuple[Tensor, ...]:
         """What each store is multiplied with when rows are scored against x (..., D)."""
