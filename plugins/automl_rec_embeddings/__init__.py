@@ -54,8 +54,194 @@ HASH = Component(
     },
 )
 
+MIXED_DIM = Component(
+    kind="embedding",
+    name="mixed-dim",
+    summary="Narrower rows, each with a projection, the rarer the ids are.",
+    source=(
+        "Mixed-dimension embeddings (Ginart et al., 2019), the popularity rule in the form of "
+        "DLRM's code. Blocks of equally many train events, and a factor on all widths where "
+        "alpha alone does not reach a budget, are ours. Rows given by a closed form are stored as "
+        "the truncated SVD of their block."
+    ),
+    implementation="automl_rec_embeddings.mixed_dim:MixedDim",
+    hyperparameters={
+        **sized_by("alpha"),
+        "alpha": Float(0.0, 1.0, 0.3, only_if={"sized_by": ("alpha",)}),
+        "unit": Choice(("block", "field"), "block"),
+        "blocks": Integer(2, 16, 4, only_if={"unit": ("block",)}),
+        "powers_of_two": Choice((False, True), False, search=False),
+        **CODEC,
+    },
+)
+
+QR = Component(
+    kind="embedding",
+    name="qr",
+    summary="Two small stores whose combined rows differ for every id.",
+    source=(
+        "Quotient-remainder trick of compositional embeddings (Shi et al., 2019). Ids are "
+        "shuffled first; a budget takes divisors above the root of the number of ids, for finer "
+        "steps. Rows given by a closed form are fitted in least squares weighted by train counts."
+    ),
+    implementation="automl_rec_embeddings.qr:QR",
+    hyperparameters={
+        **sized_by("collisions", default=0.5),
+        "collisions": Integer(2, 4096, 4, log=True, only_if={"sized_by": ("collisions",)}),
+        "combine": Choice(("mul", "sum", "concat"), "mul"),
+        **CODEC,
+    },
+)
+
+DNIS = Component(
+    kind="embedding",
+    name="dnis",
+    summary="Entries that gates, learned on held-out events for blocks of ids, find worth keeping.",
+    source=(
+        "Cheng et al., 2020, with the normalised steps of AutoSrh by the same group. Ours holds "
+        "events out of train to learn the gates, not out of validation, and keeps exactly as many "
+        "entries as the budget pays for."
+    ),
+    implementation="automl_rec_embeddings.dnis:Dnis",
+    hyperparameters={
+        **sized_by(),
+        "blocks": Integer(4, 20, 6),
+        "gate_rate": Float(1e-4, 1e-2, 1e-3, log=True),
+        "l1": Float(0.0, 0.5, 1e-5, search=False),
+        "held_out": Float(0.05, 0.5, 0.1, search=False),
+        "retrain": Choice((False, True), False),
+        **CODEC,
+    },
+)
+
+PEP = Component(
+    kind="embedding",
+    name="pep",
+    summary="Entries farthest above thresholds learned with them, trained again from the start.",
+    source=(
+        "Plug-in embedding pruning (Liu et al., 2021): soft thresholds, then training from the "
+        "initial values within the mask. Ours keeps exactly as many entries as the budget pays "
+        "for, by their distance to the threshold, instead of stopping when few enough are left."
+    ),
+    implementation="automl_rec_embeddings.pep:Pep",
+    hyperparameters={
+        **sized_by(),
+        "granularity": Choice(("global", "column", "row", "entry"), "entry"),
+        "start": Float(-20.0, -7.0, -15.0, search=False),
+        **CODEC,
+    },
+)
+
+MATRYOSHKA = Component(
+    kind="embedding",
+    name="matryoshka",
+    summary="Full rows whose first columns are trained to serve alone.",
+    source=(
+        "MRL-E of Kusupati et al., NeurIPS 2022, with the item table as the head and equal weights "
+        "divided by their number; nested linear weights after fMRLRec (Wang et al., 2024). Ours "
+        "halves widths, serves one prefix, and draws one middle size where sandwich training (Yu "
+        "and Huang, 2019) draws two."
+    ),
+    implementation="automl_rec_embeddings.matryoshka:Matryoshka",
+    hyperparameters={
+        **sized_by("level"),
+        "level": Integer(0, 7, 2, only_if={"sized_by": ("level",)}),
+        "levels": Integer(1, 7, 3),
+        "sizes_a_step": Choice(("all", "sandwich"), "all", only_if={"levels": (3, 4, 5, 6, 7)}),
+        "nested": Choice((False, True), False),
+        **CODEC,
+    },
+)
+
+GRAPHHASH = Component(
+    kind="embedding",
+    name="graphhash",
+    summary="Ids of one community of the train graph share a row.",
+    source=(
+        "Wu et al., 2024, from the equations of the paper: Louvain on the bipartite train graph; "
+        "communities come from scikit-network. Ours sends all ids without an edge to one row, and "
+        "gives features and the fields of rows graphs of their own."
+    ),
+    implementation="automl_rec_embeddings.graphhash:GraphHash",
+    hyperparameters={
+        **sized_by("resolution"),
+        "resolution": Float(0.1, 5000.0, 200.0, log=True, only_if={"sized_by": ("resolution",)}),
+        "double": Choice((False, True), False),
+        **CODEC,
+    },
+)
+
+
+TT = Component(
+    kind="embedding",
+    name="tt",
+    summary="Rows as products of matrices that the digits of an id name in three cores.",
+    source=(
+        "TT-Rec (Yin et al., 2021): tensor trains with equal ranks, cores that start away from 0. "
+        "Ours chooses the shapes, and stores rows given by a closed form by the TT-SVD (Oseledets, "
+        "2011). Neighbouring ids share cores: their order matters. Rows are computed, which costs "
+        "time."
+    ),
+    implementation="automl_rec_embeddings.tt:TT",
+    hyperparameters={
+        **sized_by("rank"),
+        "rank": Integer(2, 64, 16, log=True, only_if={"sized_by": ("rank",)}),
+        **CODEC,
+    },
+)
+
+ROBE = Component(
+    kind="embedding",
+    name="robe",
+    summary="Rows put together from hashed pieces of one array for all tables.",
+    source=(
+        "Random offset block embedding (Desai et al., 2022), with the signs of the benchmark of "
+        "Zhang et al., 2024. Ours fits rows given by closed forms to all tables at once, by "
+        "weighted least squares. Rows are computed, which costs time."
+    ),
+    implementation="automl_rec_embeddings.robe:Robe",
+    hyperparameters={
+        **sized_by("size"),
+        "size": Float(0.001, 1.0, 0.1, log=True, only_if={"sized_by": ("size",)}),
+        "chunk_size": Choice((1, 2, 4, 8, 16, 32, 64), 16),
+        **CODEC,
+    },
+)
+
+UNIFIED = Component(
+    kind="embedding",
+    name="unified",
+    summary="Rows of hashed chunks from one store for all tables.",
+    source=(
+        "Unified embedding, or feature multiplexing (Coleman et al., 2023). Ours leaves the width "
+        "of a table to its model and searches that of a chunk; universal hash functions drawn "
+        "from the seed; rows given by closed forms are fitted to all tables at once, by weighted "
+        "least squares."
+    ),
+    implementation="automl_rec_embeddings.unified:Unified",
+    hyperparameters={
+        **sized_by("ratio"),
+        "ratio": Float(0.001, 1.0, 0.1, log=True, only_if={"sized_by": ("ratio",)}),
+        "chunk_width": Choice((8, 16, 32), 16),
+        **CODEC,
+    },
+)
+
 
 @hookimpl
 def register_embeddings() -> list[Component]:
     """Returns the embeddings of this package."""
-    return [FULL, FIXED_DIM, HASH]
+    return [
+        FULL,
+        FIXED_DIM,
+        HASH,
+        MIXED_DIM,
+        QR,
+        DNIS,
+        PEP,
+        MATRYOSHKA,
+        GRAPHHASH,
+        TT,
+        ROBE,
+        UNIFIED,
+    ]
