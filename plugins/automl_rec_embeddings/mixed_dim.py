@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from automl_rec.plugin import Catalog, Field, Table, Use, dense_bytes
-from automl_rec_embeddings.combinations.one_of import OneOf
+from automl_rec_embeddings.combinations.sum import Sum
 from automl_rec_embeddings.composition import ComposedTable
-from automl_rec_embeddings.id_transforms.blocks import Blocks, equal_shares
+from automl_rec_embeddings.id_transforms.by_frequency import ByFrequency, equal_shares
 from automl_rec_embeddings.id_transforms.id_transform import IdTransform, smallest_unsigned
 from automl_rec_embeddings.id_transforms.identity import Identity
 from automl_rec_embeddings.output_maps.same_width import SameWidth
 from automl_rec_embeddings.row_stores.projected_rows import ProjectedRows
 from automl_rec_embeddings.row_stores.row_store import RowStore
+from automl_rec_embeddings.row_stores.stacked_rows import StackedRows
 from automl_rec_embeddings.row_stores.stored_rows import StoredRows
 from automl_rec_embeddings.sizing import BudgetedEmbedding, Structure, large
 
@@ -75,16 +76,18 @@ class MixedDim(BudgetedEmbedding):
     def build(self, field: Field, structure: Structure, generator: torch.Generator) -> Table:
         """See `BudgetedEmbedding.build`."""
         sizes, widths = structure["sizes"], structure["widths"]
-        transform: IdTransform = Identity(field.num_rows)
-        if len(sizes) > 1:
-            assert field.counts is not None, "only counted ids are cut into blocks"
-            transform = Blocks(sizes, field.counts)
+        # Blocks have about equally many events: a lookup reads each with the same probability.
         use = Use(products=float(field.scored), rows=field.lookups / len(sizes))
-        stores = [
+        units = [
             _store(_name(field, j), size, width, field.width, use, generator)
             for j, (size, width) in enumerate(zip(sizes, widths, strict=True))
         ]
-        return ComposedTable(field, transform, stores, OneOf(), SameWidth(field.width), generator)
+        transform: IdTransform = Identity(field.num_rows)
+        if len(units) > 1:
+            assert field.counts is not None, "only counted ids are cut into blocks"
+            transform = ByFrequency(field.counts)
+        store = units[0] if len(units) == 1 else StackedRows(units)
+        return ComposedTable(field, transform, [store], Sum(), SameWidth(field.width), generator)
 
     def _cut(self, field: Field) -> list[int]:
         if self.blocks == 1 or field.counts is None or not field.counts.any():
@@ -120,7 +123,7 @@ class MixedDim(BudgetedEmbedding):
 
     def _rounded(self, width: float) -> int:
         if self.powers_of_two and width >= 1:
-            return 2 ** floor(log2(width) + 0.5)
+            return 1 << floor(log2(width) + 0.5)
         return floor(width + 0.5)
 
     def _unit_bytes(self, size: int, width: int, field: Field) -> int:
