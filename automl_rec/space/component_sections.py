@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from automl_rec.errors import PluginError, SpaceError
 from automl_rec.plugin import Component, Constant, Domain, Kind
 from automl_rec.registry import Registry
+from automl_rec.space.acting import acting
 from automl_rec.space.fields import mapping, refuse, suggestion
 from automl_rec.space.narrowing import declared, narrow
 from automl_rec.space.reader import Node
@@ -32,7 +33,8 @@ def read_components(node: Node, kind: Kind, registry: Registry) -> list[Entry]:
     """The components of a section: a name, a list of names, or a mapping of names to domains.
 
     Raises:
-        SpaceError: a component or hyperparameter is unknown, named twice, or outside its domain.
+        SpaceError: a component or hyperparameter is unknown, named twice, or outside its domain,
+            or a hyperparameter is named that cannot act.
     """
     entries: dict[str, Entry] = {}
     for name, where, domains in _named(node):
@@ -92,7 +94,9 @@ def _entry(kind: Kind, name: str, where: str, node: Node | None, registry: Regis
                 f'"{hyperparameter}". {suggestion(hyperparameter, component.domains)}'
             )
     narrowed = {h: narrow(entry, component.domains[h]) for h, entry in given.items()}
-    domains = {h: narrowed.get(h, domain) for h, domain in _declared(component).items()}
+    wheres = {h: node.keys[h] for h in given} if node is not None else {}
+    named = narrowed | acting(f"{kind} {name}", component.domains, narrowed, wheres)
+    domains = {h: named.get(h, domain) for h, domain in _declared(component).items()}
     return Entry(canonical, component, domains, where)
 
 
