@@ -11,7 +11,8 @@ class Rank(ABC):
     """A factorisation of weights, constructed from its component's hyperparameters.
 
     The weights given are those compression may act on: not sensitive, not limited. Forms and
-    weights have the same names; `compress` must make exactly what `price` says.
+    weights have the same names; `compress` meets matrices as `map_leaves` gives them and must make
+    exactly what `price` says.
     """
 
     @abstractmethod
