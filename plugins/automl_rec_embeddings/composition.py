@@ -111,8 +111,10 @@ class ComposedTable(Table):
             fitted = fit_together(self.combination, stored, slots, order, sizes, weights)
         else:
             fitted = self.combination.fit(stored, slots, sizes, weights)
-        for store, values in zip(self._stores, fitted, strict=True):
-            store.assign(values)
+        if self.combination.linear:
+            self._store(fitted)
+        else:
+            self._store_if_nearer(fitted, stored, weights)
 
     def weights(self) -> tuple[Weight, ...]:
         """See `Table.weights`."""
@@ -202,6 +204,24 @@ class ComposedTable(Table):
     def _combined(self, slots: tuple[Tensor, ...]) -> Tensor:
         pairs = zip(self._stores, slots, strict=True)
         return self.combination.join([self._part(store, at) for store, at in pairs])
+
+    def _store(self, values: "Sequence[Tensor]") -> None:
+        for store, own in zip(self._stores, values, strict=True):
+            store.assign(own)
+
+    @torch.no_grad()
+    def _store_if_nearer(self, values: "Sequence[Tensor]", rows: Tensor, weights: Tensor) -> None:
+        """Stores what was fitted, unless what is stored already comes nearer to the rows.
+
+        The fit of a combination that is not linear need not end in the best place.
+        """
+        before, stored = self._error(rows, weights), [s.rows().clone() for s in self._stores]
+        self._store(values)
+        if self._error(rows, weights) > before:
+            self._store(stored)
+
+    def _error(self, rows: Tensor, weights: Tensor) -> Tensor:
+        return (weights[:, None] * (self._stored() - rows).square()).sum()
 
     def _products(self, parts: "Sequence[Tensor]") -> list[Tensor]:
         """Scores of the slots of each store, (..., M_j); no product is computed twice."""
