@@ -294,10 +294,68 @@ class Coded:
         return int(self.words.rows.high) - 1
 
 
-Form: TypeAlias = Leaf | Product | Either | Coded
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """The form of rows in blocks, each of which has some of the columns.
+
+    Attributes:
+        rows: number of rows; each names its block by the smallest unsigned type.
+        columns: number of columns.
+        blocks: number of blocks.
+        pieces: form of what is stored, a row for each column of a block.
+    """
+
+    rows: Interval
+    columns: int
+    blocks: int
+    pieces: Leaf
+
+    @property
+    def bytes(self) -> Interval:
+        """Native bytes of the pieces, the rows' blocks and the blocks' columns."""
+        named = self.rows.times(index_bytes(self.blocks - 1))
+        return named + self.pieces.rows.times(index_bytes(self._places - 1)) + self.pieces.bytes
+
+    @property
+    def packed_bytes(self) -> Interval:
+        """Bytes if blocks and columns took the bits they need."""
+        bits = self.rows.times(index_bits(self.blocks))
+        bits += self.pieces.rows.times(index_bits(self._places))
+        return Interval(-(-bits.low // 8), -(-bits.high // 8)) + self.pieces.packed_bytes
+
+    @property
+    def product_operations(self) -> Interval:
+        """Multiply-adds of one matrix-vector product."""
+        return self.pieces.product_operations
+
+    @property
+    def row_operations(self) -> Interval:
+        """Multiply-adds to read one row: none."""
+        return ZERO
+
+    def map_leaves(self, change: Callable[[Leaf], Leaf]) -> "Form":
+        """The form with the pieces changed."""
+        return replace(self, pieces=change(self.pieces))
+
+    def leaves(self) -> tuple[Leaf, ...]:
+        """The pieces."""
+        return (self.pieces,)
+
+    @property
+    def _places(self) -> int:
+        return self.blocks * self.columns
+
+
+Form: TypeAlias = Leaf | Product | Either | Coded | Blocks
 
 
 def dense_form(rows: int, columns: int) -> Leaf:
     """The form of a dense float32 matrix."""
     size = rows * columns
     return Leaf(Interval(rows, rows), Interval(columns, columns), Interval(size, size))
+
+
+def blocks_form(rows: int, columns: int, blocks: int, kept: int) -> Blocks:
+    """The form of rows in blocks of equal count, with so many columns of all blocks kept."""
+    pieces = dense_form(kept, -(-rows // blocks))
+    return Blocks(Interval(rows, rows), columns, blocks, pieces)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from automl_rec.plugin.form import (
     LARGEST_INTEGER,
+    Blocks,
     Coded,
     Form,
     Interval,
@@ -428,6 +429,71 @@ class CodebookMatrix(Matrix):
         return codes.long() * self.parts + torch.arange(self.parts)
 
 
+class BlockMatrix(Matrix):
+    """Rows in blocks, each of which has some of the columns and zeros in the others.
+
+    A column of a block is a row of ``pieces``: its values at the rows of the block, in their order,
+    filled up to the size of the largest block.
+
+    Attributes:
+        blocks: (rows,) the block of each row, of the smallest unsigned type.
+        places: (C,) block * columns + column of each row of ``pieces``, ascending, likewise.
+        pieces: (C, ceil(rows / number of blocks)).
+    """
+
+    blocks: Tensor
+    places: Tensor
+
+    def __init__(
+        self, columns: int, number: int, blocks: Tensor, places: Tensor, pieces: Matrix
+    ) -> None:
+        super().__init__()
+        self.rows, self.columns, self.number, self.pieces = len(blocks), columns, number, pieces
+        self.register_buffer("blocks", blocks.to(INDEX_TYPES[index_bytes(number - 1)]))
+        self.register_buffer("places", places.to(INDEX_TYPES[index_bytes(number * columns - 1)]))
+        self._expanded: tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]] | None = None
+
+    def gather(self, ids: Tensor) -> Tensor:
+        """See `Matrix.gather`."""
+        blocks, places, pieces = self._parts()
+        flat = ids.reshape(-1)
+        mine, at = blocks[flat], places[flat]
+        rows = torch.zeros(len(flat), self.columns)
+        for block, (columns, values) in enumerate(pieces):
+            found = (mine == block).nonzero()
+            rows[found, columns] = values[:, at[found[:, 0]]].T
+        return rows.reshape(*ids.shape, self.columns)
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """See `Matrix.multiply`."""
+        blocks, places, pieces = self._parts()
+        products = [x[..., columns] @ values for columns, values in pieces]
+        return torch.cat(products, -1).index_select(-1, blocks * self.pieces.columns + places)
+
+    def bag(self, indptr: Tensor, ids: Tensor) -> Tensor:
+        """See `Matrix.bag`."""
+        return _sum_bags(self.gather(ids), indptr)
+
+    def dense(self) -> Tensor:
+        """See `Matrix.dense`."""
+        return self.gather(torch.arange(self.rows))
+
+    def form(self) -> Form:
+        """See `Matrix.form`."""
+        rows = Interval(self.rows, self.rows)
+        return Blocks(rows, self.columns, self.number, cast("Leaf", self.pieces.form()))
+
+    def _parts(self) -> tuple[Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
+        """The block and place of each row, and the columns and values of each block; kept."""
+        if self._expanded is None:
+            blocks, places, values = self.blocks.long(), self.places.long(), self.pieces.dense()
+            owners, columns = places // self.columns, places % self.columns
+            sizes = owners.bincount(minlength=self.number).tolist()
+            pieces = list(zip(columns.split(sizes), values.split(sizes), strict=True))
+            self._expanded = blocks, _ranks(blocks, self.number), pieces
+        return self._expanded
+
+
 def store(matrix: Matrix) -> Matrix:
     """The matrix without training state: masks folded, parameters turned into stored values."""
     return DenseMatrix(matrix.dense().clone()) if isinstance(matrix, TrainableMatrix) else matrix
@@ -442,9 +508,12 @@ def cut(matrix: Matrix, rows: int, columns: int) -> Matrix:
 
 
 def map_leaves(matrix: Matrix, change: Callable[[Matrix], Matrix]) -> Matrix:
-    """The matrix with what it is made of changed: factors, a corner, a codebook, or itself."""
+    """The matrix with what it is made of changed: factors, corner, codebook, pieces, or itself."""
     if isinstance(matrix, CodebookMatrix):
         return CodebookMatrix(matrix.codes, map_leaves(matrix.words, change))
+    if isinstance(matrix, BlockMatrix):
+        pieces = map_leaves(matrix.pieces, change)
+        return BlockMatrix(matrix.columns, matrix.number, matrix.blocks, matrix.places, pieces)
     if isinstance(matrix, CornerMatrix):
         return CornerMatrix(matrix.rows, matrix.columns, map_leaves(matrix.corner, change))
     if isinstance(matrix, LowRankMatrix):
@@ -477,6 +546,28 @@ def keep_shape(rows: int, columns: int, entries: int) -> Matrix:
     stored = rows * columns if layout == "dense" else entries
     sizes = {"rows": rows, "columns": columns, "entries": stored}
     return blank({"layout": layout, "precision": "fp32", **sizes})
+
+
+def in_blocks(weight: Tensor, blocks: Tensor, kept: Tensor) -> BlockMatrix:
+    """Weight (rows, columns) with only those columns of each block that are kept.
+
+    Args:
+        weight: float32 values.
+        blocks: (rows,) int64 block of each row; none has more than its share, rounded up.
+        kept: (number of blocks, columns) bool.
+    """
+    number, columns = kept.shape
+    padded = torch.zeros(number, -(-len(blocks) // number), columns)
+    padded[blocks, _ranks(blocks, number)] = weight
+    pieces = DenseMatrix(padded.transpose(1, 2)[kept].contiguous())
+    return BlockMatrix(columns, number, blocks, kept.reshape(-1).nonzero()[:, 0], pieces)
+
+
+def in_blocks_shape(rows: int, columns: int, number: int, kept: int) -> BlockMatrix:
+    """What `in_blocks` makes of so many kept columns of so many blocks, on the meta device."""
+    with torch.device("meta"):
+        pieces = DenseMatrix(torch.empty(kept, -(-rows // number)))
+        return BlockMatrix(columns, number, torch.empty(rows), torch.empty(kept), pieces)
 
 
 def from_scipy(matrix: sp.csr_matrix) -> Matrix:
@@ -569,6 +660,9 @@ def describe(matrix: Matrix) -> dict[str, Any]:
     if isinstance(matrix, CodebookMatrix):
         sizes = {"rows": matrix.rows, "parts": matrix.parts}
         return {"layout": "codes", **sizes, "words": describe(matrix.words)}
+    if isinstance(matrix, BlockMatrix):
+        sizes = {"rows": matrix.rows, "columns": matrix.columns, "number": matrix.number}
+        return {"layout": "blocks", **sizes, "pieces": describe(matrix.pieces)}
     stored = cast("DenseMatrix | SparseMatrix", matrix)
     layout = {DenseMatrix: "dense", CsrMatrix: "csr", BitmapMatrix: "bitmap"}[type(stored)]
     return {
@@ -597,6 +691,12 @@ def blank(description: dict[str, Any]) -> Matrix:
         with torch.device("meta"):
             codes = torch.empty(int(description["rows"]), int(description["parts"]))
         return CodebookMatrix(codes, blank(description["words"]))
+    if layout == "blocks":
+        pieces = blank(description["pieces"])
+        with torch.device("meta"):
+            blocks, places = torch.empty(int(description["rows"])), torch.empty(pieces.rows)
+        sizes = int(description["columns"]), int(description["number"])
+        return BlockMatrix(*sizes, blocks, places, pieces)
     rows, columns, entries = (int(description[name]) for name in ("rows", "columns", "entries"))
     precision: Precision = description["precision"]
     with torch.device("meta"):
@@ -637,6 +737,15 @@ def _numbers(stored: Tensor, count: int) -> Tensor:
         return stored.float()
     halves = torch.stack([stored & 15, stored >> 4], -1).flatten(-2)[..., :count]
     return (halves.to(torch.int8) ^ 8).sub_(8).float()
+
+
+def _ranks(blocks: Tensor, number: int) -> Tensor:
+    """The place of each row among those of its block: (rows,) int64."""
+    sizes = blocks.bincount(minlength=number)
+    starts = (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+    ranks = torch.empty_like(blocks)
+    ranks[blocks.argsort(stable=True)] = torch.arange(len(blocks)) - starts
+    return ranks
 
 
 def _pack(kept: Tensor) -> Tensor:

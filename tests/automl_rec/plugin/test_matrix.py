@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from automl_rec.plugin import (
+    LARGEST_INTEGER,
     CodebookMatrix,
     CornerMatrix,
     CsrMatrix,
@@ -15,7 +18,10 @@ from automl_rec.plugin import (
     Matrix,
     Precision,
     TrainableMatrix,
+    blocks_form,
     from_integers,
+    in_blocks,
+    in_blocks_shape,
     keep,
     keep_shape,
     map_leaves,
@@ -83,7 +89,8 @@ def test_the_shape_of_what_is_kept_is_known_from_the_number_of_entries(
 ) -> None:
     weight, kept = case
     made = keep(weight, kept).state_dict()
-    shaped = keep_shape(*weight.shape, int(kept.sum())).state_dict()
+    rows, columns = weight.shape
+    shaped = keep_shape(rows, columns, int(kept.sum())).state_dict()
     assert all(tensor.is_meta for tensor in shaped.values())
     assert [(n, t.shape, t.dtype) for n, t in made.items()] == [
         (n, t.shape, t.dtype) for n, t in shaped.items()
@@ -306,3 +313,68 @@ def test_a_corner_is_changed_and_the_zeros_around_it_stay() -> None:
     wanted[:3, :2] = kept.float()
     assert torch.equal(changed.dense(), wanted)
     assert_acts_as(changed, wanted)
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor]:
+    """Values (N, D), the block of each row, and which columns of each block are kept."""
+    rows, columns = draw(st.integers(1, 12)), draw(st.integers(1, 6))
+    number = draw(st.integers(1, rows))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 10**6)))
+    owners = (torch.arange(rows) * number // rows)[torch.randperm(rows, generator=generator)]
+    kept = torch.rand(number, columns, generator=generator) < draw(st.floats(0, 1))
+    kept[0, 0] = True
+    return torch.randn(rows, columns, generator=generator), owners, kept
+
+
+@given(blocks(), st.sampled_from(PRECISIONS))
+def test_rows_in_blocks_agree_with_dense_arithmetic_and_their_form(
+    case: tuple[Tensor, Tensor, Tensor], precision: Precision
+) -> None:
+    weight, owners, kept = case
+    matrix = in_blocks(weight, owners, kept)
+    masked = torch.where(kept[owners], weight, 0.0)
+    assert torch.equal(matrix.dense(), masked)
+    rows, columns = weight.shape
+    form = blocks_form(rows, columns, len(kept), int(kept.sum()))
+    assert matrix.form() == form
+    coded = quantise(matrix, precision)
+    priced = form.map_leaves(lambda leaf: replace(leaf, precision=precision))
+    assert coded.form() == priced
+    assert stored_bytes(coded) == priced.bytes.low == priced.bytes.high
+    assert_acts_as(coded, coded.dense())
+    # A column of a block has its own step.
+    largest = torch.stack([masked[owners == b].abs().amax(0) for b in range(len(kept))])
+    steps = LARGEST_INTEGER.get(precision, 1024)  # a half has eleven bits
+    assert (coded.dense() - masked).abs().le(largest[owners] / steps / 2 + 1e-6).all()
+
+
+@given(blocks(), st.sampled_from(PRECISIONS))
+def test_rows_in_blocks_come_back_from_their_description_and_their_shape(
+    case: tuple[Tensor, Tensor, Tensor], precision: Precision
+) -> None:
+    weight, owners, kept = case
+    matrix = in_blocks(weight, owners, kept)
+    rows, columns = weight.shape
+    shaped = in_blocks_shape(rows, columns, len(kept), int(kept.sum())).state_dict()
+    state = matrix.state_dict()
+    assert {n: (t.shape, t.dtype) for n, t in shaped.items()} == {
+        n: (t.shape, t.dtype) for n, t in state.items()
+    }
+    coded = quantise(matrix, precision)
+    again = blank(describe(coded))
+    again.load_state_dict(coded.state_dict(), assign=True)
+    assert torch.equal(again.dense(), coded.dense())
+
+
+def test_rows_in_blocks_take_the_bytes_of_their_columns_and_multiply_no_zeros() -> None:
+    weight, owners = torch.ones(300, 100), torch.arange(300) // 100
+    kept = torch.zeros(3, 100, dtype=torch.bool)
+    kept[0, :20], kept[1, 5] = True, True
+    matrix = in_blocks(weight, owners, kept)
+    # A byte a row for its block, two for the place of each of 21 columns, and their values.
+    assert stored_bytes(matrix) == 300 + 21 * 2 + 21 * 100 * 4
+    form = matrix.form()
+    assert form.product_operations == (2100, 2100)
+    # Two bits a row, and nine for one place of 300.
+    assert form.packed_bytes.low == 99 + 21 * 100 * 4
