@@ -9,31 +9,34 @@ from torch import Tensor
 
 from automl_rec.errors import Infeasible
 from automl_rec.plugin import PADDING, Embedding, Field, Kind, Table, Value
+from automl_rec.testing.life_cycles import LifeCycleTests
 from automl_rec.testing.planted import planted_interactions
-from automl_rec.testing.suite import CompressionSuite
 
 ROWS, WIDTH = 60, 8
 CATALOG = planted_interactions(users=80, items=ROWS, blocks=4, events=12, heldout=2).catalog
 Settings = Mapping[str, Value]
 
 
-class EmbeddingTests(CompressionSuite):
+class EmbeddingTests(LifeCycleTests):
     """Tests every embedding must pass; subclass it and set ``name``."""
 
     kind: ClassVar[Kind] = "embedding"
     hosts: ClassVar[tuple[str, ...]] = ("host-factorization", "host-fields")
 
-    def embedding(self, setting: Settings) -> Embedding:
-        """The embedding at a setting."""
+    def embedding(self, setting: Settings, *, counted: bool = True) -> Embedding:
+        """The embedding at a setting, with its plan for the table under test."""
         made: Embedding = self.component().load()(**setting)
+        made.adopt(made.plan({"item": self.field(counted=counted)}, CATALOG))
         return made
 
-    def table(self, setting: Settings, seed: int = 0, *, counted: bool = True) -> Table:
-        """A table of 60 ids and width 8."""
+    def field(self, *, counted: bool = True) -> Field:
+        """What the table under test has rows for: 60 ids, width 8."""
         counts = CATALOG.counts("item") if counted else None
-        field = Field("item", ROWS, WIDTH, counts=counts, scored=True, ids="item")
-        embedding = self.embedding(setting)
-        embedding.adopt(embedding.plan({"item": field}, CATALOG))
+        return Field("item", ROWS, WIDTH, counts=counts, scored=True, ids="item")
+
+    def table(self, setting: Settings, seed: int = 0, *, counted: bool = True) -> Table:
+        """The table under test."""
+        embedding, field = self.embedding(setting, counted=counted), self.field(counted=counted)
         return embedding.table(field, torch.Generator().manual_seed(seed))
 
     def possible(self, setting: Settings) -> bool:

@@ -100,11 +100,12 @@ DNIS = Component(
     source=(
         "Cheng et al., 2020, with the normalised steps of AutoSrh by the same group. Ours holds "
         "events out of train to learn the gates, not out of validation, and keeps exactly as many "
-        "entries as the budget pays for."
+        "entries as the budget pays for; columns of blocks as dense pieces are ours."
     ),
     implementation="automl_rec_embeddings.dnis:Dnis",
     hyperparameters={
         **sized_by(),
+        "export": Choice(("entries", "columns"), "entries"),
         "blocks": Integer(4, 20, 6),
         "gate_rate": Float(1e-4, 1e-2, 1e-3, log=True),
         "l1": Float(0.0, 0.5, 1e-5, search=False),
@@ -227,6 +228,68 @@ UNIFIED = Component(
     },
 )
 
+QUANT = Component(
+    kind="embedding",
+    name="quant",
+    summary="Rows of 4, 8 or 16 bits with a step each, learned in training or fitted after it.",
+    source=(
+        "ALPT (Li et al., AAAI 2023): stochastic rounding to grids whose steps are learned by a "
+        "second pass; or row-wise symmetric post-training quantisation. Ours keeps float32 rows "
+        "beside the grid in training, because the loop's Adam moves rows that no batch reads; "
+        "what is read and served is on the grid."
+    ),
+    implementation="automl_rec_embeddings.quant:Quant",
+    hyperparameters={
+        **sized_by("bits", default=0.5),
+        "bits": Choice((4, 8, 16), 8, only_if={"sized_by": ("bits",)}),
+        "steps": Choice(("learned", "fitted"), "learned"),
+        "step_rate": Float(1e-6, 1e-3, 2e-5, log=True, only_if={"steps": ("learned",)}),
+    },
+)
+
+DPQ = Component(
+    kind="embedding",
+    name="dpq",
+    summary="Rows put together from the nearest words of a codebook, part by part.",
+    source=(
+        "Differentiable product quantisation, nearest words (Chen et al., ICML 2020): full query "
+        "rows in training, codes and a codebook when served. In ours the words also get the "
+        "slopes of the task, unused words restart as queries, and a commitment loss holds queries "
+        "near their words (van den Oord et al., 2017). Rows given by a closed form are fitted by "
+        "k-means."
+    ),
+    implementation="automl_rec_embeddings.dpq:Dpq",
+    hyperparameters={
+        **sized_by("parts"),
+        "parts": Integer(1, 64, 8, log=True, only_if={"sized_by": ("parts",)}),
+        "words": Integer(2, 256, 32, log=True, only_if={"sized_by": ("parts",)}),
+        "commitment": Float(0.01, 2.0, 0.25, log=True, search=False),
+        **CODEC,
+    },
+)
+
+MGQE = Component(
+    kind="embedding",
+    name="mgqe",
+    summary="Product quantisation in which rare ids choose among the first words alone.",
+    source=(
+        "Multi-granular quantised embeddings (Kang et al., 2020) on the words of dpq: the most "
+        "frequent tenth of ids have all words, the others the first quarter, as with 256 and 64. "
+        "A code is a byte for either, so that bytes are those of dpq: what differs is how few "
+        "words rare ids have to learn."
+    ),
+    implementation="automl_rec_embeddings.mgqe:Mgqe",
+    hyperparameters={
+        **sized_by("parts"),
+        "parts": Integer(1, 64, 4, log=True, only_if={"sized_by": ("parts",)}),
+        "words": Integer(2, 256, 256, log=True, only_if={"sized_by": ("parts",)}),
+        "hot_share": Float(0.01, 0.5, 0.1, log=True),
+        "cold_words": Float(0.02, 0.9, 0.25, log=True),
+        "commitment": Float(0.01, 2.0, 0.25, log=True, search=False),
+        **CODEC,
+    },
+)
+
 
 @hookimpl
 def register_embeddings() -> list[Component]:
@@ -244,4 +307,5 @@ def register_embeddings() -> list[Component]:
         TT,
         ROBE,
         UNIFIED,
+        QUANT,
     ]

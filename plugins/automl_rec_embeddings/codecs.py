@@ -23,5 +23,7 @@ class CodedEmbedding(Embedding):
             weight.matrix = quantise(weight.matrix, self.precision)
 
     def price(self, form: Form) -> Form:
-        """See `Embedding.price`."""
+        """See `Embedding.price`; what a scheme stored as integers itself stays so in fp32."""
+        if self.precision == "fp32":
+            return form
         return form.map_leaves(lambda leaf: replace(leaf, precision=self.precision))
