@@ -1,7 +1,6 @@
 """Rows whose first columns serve alone."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -124,11 +123,12 @@ class Matryoshka(CodedEmbedding):
 
     def loss(self, own: Loss) -> Tensor:
         """See `LifeCycle.loss`: the mean over levels."""
-        losses = []
-        for level in self._levels():
-            with self._read_at(level):
-                losses.append(own())
-        return torch.stack(losses).mean()
+        for store in self._stores:
+            store.remember()
+        losses = torch.stack([self._loss_at(level, own) for level in self._levels()])
+        for store in self._stores:
+            store.forget()
+        return losses.mean()
 
     def _levels(self) -> list[int]:
         """The levels of a step: every one, or the first, the last and one between them."""
@@ -137,15 +137,10 @@ class Matryoshka(CodedEmbedding):
             return list(range(last + 1))
         return [0, 1 + self._stores[0].draw(last - 1), last]
 
-    @contextmanager
-    def _read_at(self, level: int) -> Iterator[None]:
+    def _loss_at(self, level: int, own: Loss) -> Tensor:
         for store in self._stores:
             store.prefix = columns_at(store.width, level)
-        try:
-            yield
-        finally:
-            for store in self._stores:
-                store.prefix = store.width
+        return own()
 
     def _within(self, fields: Mapping[str, Field], smallest: int) -> int:
         """The first level whose tables keep the budget."""

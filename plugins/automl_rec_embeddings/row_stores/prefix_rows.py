@@ -28,12 +28,16 @@ class PrefixRows(StoredRows):
     ) -> None:
         super().__init__(name, size, width, use)
         self.prefix, self.served = width, served
+        self._remembered: list[tuple[Tensor, Tensor]] | None = None
         self.weight.corner = (size, served)
         self.register_buffer("drawn", torch.zeros(2, dtype=torch.int64) if draws else None)
 
     def read(self, slots: Tensor) -> Tensor:
         """See `RowStore.read`."""
-        return self._cut(super().read(slots))
+        rows = self._whole(slots)
+        cut = self._cut(rows)
+        # A model may change in place what it has read; what other reads share must not be.
+        return cut.clone() if cut is rows and self._remembered else cut
 
     def rows(self) -> Tensor:
         """See `RowStore.rows`."""
@@ -46,6 +50,14 @@ class PrefixRows(StoredRows):
     def settle(self) -> None:
         """See `RowStore.settle`."""
         self.drawn = None
+
+    def remember(self) -> None:
+        """Lets the reads of one step share rows, so that many prefixes cost one gradient."""
+        self._remembered = []
+
+    def forget(self) -> None:
+        """Ends the step that `remember` began, and reads whole rows again."""
+        self._remembered, self.prefix = None, self.width
 
     def seed(self, generator: torch.Generator) -> None:
         """Begins a sequence of draws."""
@@ -60,6 +72,16 @@ class PrefixRows(StoredRows):
         self.drawn[1] += 1
         generator = torch.Generator().manual_seed(seed + number)
         return int(torch.randint(high, (), generator=generator))
+
+    def _whole(self, slots: Tensor) -> Tensor:
+        """Rows (B, D) of slots (B,), those of an earlier read of this step where there was one."""
+        for read, rows in self._remembered or ():
+            if torch.equal(read, slots):
+                return rows
+        rows = super().read(slots)
+        if self._remembered is not None and torch.is_grad_enabled():
+            self._remembered.append((slots, rows))
+        return rows
 
     def _cut(self, rows: Tensor) -> Tensor:
         """Rows (..., D) with zeros in all columns but the first."""

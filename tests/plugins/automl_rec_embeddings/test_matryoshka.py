@@ -139,6 +139,48 @@ def test_rows_lookups_and_scores_agree_at_every_size() -> None:
     embedding.loss(own)
 
 
+def nodes(tensor: Tensor) -> list[str]:
+    """The names of the operations that gave a tensor, each once."""
+    waiting, seen = [tensor.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [before for before, _ in node.next_functions]
+    return [node.name() for node in seen]
+
+
+def test_the_sizes_of_a_step_share_one_read_of_the_same_ids() -> None:
+    embedding = matryoshka()
+    table = tables(embedding)["item"]
+    (weight,) = table.weights()
+    some, other = torch.tensor([3, 5]), torch.tensor([7])
+    loss = embedding.loss(lambda: (table.lookup(some) * table.lookup(other)).sum() / 2)
+    assert nodes(loss).count("IndexSelectBackward0") == 2
+    with torch.no_grad():
+        weight.trainable.add_(1.0)
+    assert torch.equal(table.lookup(other), weight.trainable[other]), "nothing is kept"
+
+
+def test_what_a_model_does_to_rows_it_has_read_stays_with_it() -> None:
+    embedding = matryoshka()
+    table, ids = tables(embedding)["item"], torch.tensor([3, 5])
+    whole = table.rows().detach()[ids]
+    found = []
+
+    def own() -> Tensor:
+        with torch.no_grad():
+            assert not table.lookup(ids + 1).requires_grad
+        assert table.lookup(ids + 1).requires_grad
+        rows = table.lookup(ids)
+        found.append(rows.detach().clone())
+        return rows.mul_(0.0).sum()
+
+    embedding.loss(own).backward()
+    for rows, columns in zip(found, (8, 4, 2, 1), strict=True):
+        assert torch.equal(rows[:, :columns], whole[:, :columns])
+
+
 def test_the_sandwich_is_the_largest_the_smallest_and_one_between() -> None:
     embedding = matryoshka(sizes_a_step="sandwich")
     table = tables(embedding)["item"]
