@@ -9,6 +9,7 @@ pytest.register_assert_rewrite(
         for module in (
             "contract",
             "embeddings",
+            "life_cycles",
             "models",
             "rankings",
             "ranks",

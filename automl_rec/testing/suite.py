@@ -60,14 +60,22 @@ class Suite:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Gives tests the configurations and settings they ask for."""
         if "configuration" in metafunc.fixturenames:
-            found = [c for c in self.configurations() if _feasible(c)]
-            metafunc.parametrize("configuration", found, ids=self._label)
+            metafunc.parametrize("configuration", self._feasible_ones(), ids=self._label)
         if "learned" in metafunc.fixturenames:
-            found = [c for c in self.configurations() if _feasible(c) and _by_gradient(c)]
+            found = [c for c in self._feasible_ones() if _by_gradient(c)]
             metafunc.parametrize("learned", found, ids=self._label)
         if "setting" in metafunc.fixturenames:
-            possible = [s for s in self.settings_tested() if self.possible(s)]
-            metafunc.parametrize("setting", possible, ids=str)
+            metafunc.parametrize("setting", self._possible_ones(), ids=str)
+
+    @classmethod
+    @cache
+    def _feasible_ones(cls) -> list[Configuration]:
+        return [configuration for configuration in cls.configurations() if _feasible(configuration)]
+
+    @classmethod
+    @cache
+    def _possible_ones(cls) -> list[Mapping[str, Value]]:
+        return [setting for setting in cls.settings_tested() if cls().possible(setting)]
 
     def possible(self, setting: Mapping[str, Value]) -> bool:
         """Whether the component can act at a setting at all, on what it is tested with."""

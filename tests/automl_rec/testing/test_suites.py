@@ -75,12 +75,12 @@ class Shifting(Unlucky):
 
 
 class UnluckyTests(EmbeddingTests):
-    def embedding(self, setting: Settings) -> Embedding:
+    def embedding(self, setting: Settings, *, counted: bool = True) -> Embedding:
         return Unlucky()
 
 
 class ShiftingTests(EmbeddingTests):
-    def embedding(self, setting: Settings) -> Embedding:
+    def embedding(self, setting: Settings, *, counted: bool = True) -> Embedding:
         return Shifting()
 
 
