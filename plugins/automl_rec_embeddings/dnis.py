@@ -1,15 +1,16 @@
 """Gates of columns, learned on held-out events, decide which entries are kept."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from automl_rec.plugin import Field, Step, Use
+from automl_rec.plugin import Field, Form, Step, Weight, blocks_form
 from automl_rec_embeddings.pruning import PrunedEmbedding
 from automl_rec_embeddings.row_stores.gated_rows import GatedRows
+from automl_rec_embeddings.row_stores.selection import Columns, Entries, Selection
 
 if TYPE_CHECKING:
     from automl_rec.plugin import Precision
@@ -25,13 +26,15 @@ class Dnis(PrunedEmbedding):
     Source: Cheng et al., 2020 (soft selection layer, bilevel search), with the row-normalised steps
     and the L1 term of the same group's later AutoSrh. Published, gates are judged by the validation
     part; ours holds a share of train out for them, so that validation stays unseen for every
-    family alike. The number kept is exact by selection instead of a threshold. The L1 term is added
-    when slopes are normalised: before, it would close a block that no held-out id is of at once.
+    family alike. The number kept is exact by selection instead of a threshold: of single entries,
+    as published, or of columns of blocks, which are served as dense pieces. The L1 term is added to
+    normalised slopes: before, it alone would close the gates of a block that a batch has no id of.
     """
 
     def __init__(
         self,
         budget: float,
+        export: Literal["entries", "columns"],
         blocks: int,
         gate_rate: float,
         l1: float,
@@ -44,6 +47,7 @@ class Dnis(PrunedEmbedding):
 
         Args:
             budget: share of the full tables' bytes.
+            export: what is kept or left out as one.
             blocks: number L of blocks of a table.
             gate_rate: learning rate of the gates.
             l1: pull on every gate towards 0, beside slopes of mean size 1.
@@ -52,6 +56,7 @@ class Dnis(PrunedEmbedding):
             retrain: whether rows are trained again, with gates and selection fixed.
         """
         super().__init__(precision, budget, retrain=retrain)
+        self._in_columns = export == "columns"
         self._blocks, self._gate_rate, self._l1 = blocks, gate_rate, l1
         self._held_out = held_out
         self._gated: list[GatedRows] = []
@@ -71,14 +76,33 @@ class Dnis(PrunedEmbedding):
             gate.requires_grad_(False)
             store.move_gates(slope, self._gate_rate, self._l1)
 
-    def store(self, name: str, field: Field, use: Use, structure: "Structure") -> GatedRows:
+    def store(self, weight: Weight, field: Field, kept: int) -> GatedRows:
         """See `PrunedEmbedding.store`."""
-        selection = self.selection(field, structure)
-        blocks = blocks_of(field, self._blocks)
-        made = GatedRows(name, field.num_rows, field.width, use, selection, blocks)
+        shape, blocks = (field.num_rows, field.width), blocks_of(field, self._blocks)
+        selection: Selection = Entries(*shape, kept)
+        if self._in_columns:
+            selection = Columns(*shape, kept, blocks)
+        made = GatedRows(weight, selection, blocks)
         self._gated.append(made)
         self.held_out = self._held_out  # nothing is, where every table stays full
         return made
+
+    def form(self, field: Field, kept: int) -> Form:
+        """See `PrunedEmbedding.form`."""
+        if not self._in_columns:
+            return super().form(field, kept)
+        return blocks_form(field.num_rows, field.width, self._number(field), kept)
+
+    def largest(self, field: Field, limit: int) -> "Structure | None":
+        """See `SizedEmbedding.largest`; bytes grow with the columns in equal steps."""
+        if not self._in_columns:
+            return super().largest(field, limit)
+        first, second = (self.structure_bytes(field, {"kept": kept}) for kept in (1, 2))
+        kept = min(1 + (limit - first) // (second - first), self._number(field) * field.width)
+        return {"kept": kept} if kept >= 1 else None
+
+    def _number(self, field: Field) -> int:
+        return min(self._blocks, field.num_rows)
 
 
 def blocks_of(field: Field, number: int) -> Tensor:

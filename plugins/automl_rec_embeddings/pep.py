@@ -2,14 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from automl_rec.plugin import Field, Use
+from automl_rec.plugin import Field, Weight
 from automl_rec_embeddings.pruning import PrunedEmbedding
+from automl_rec_embeddings.row_stores.selection import Entries
 from automl_rec_embeddings.row_stores.thresholded_rows import Granularity, ThresholdedRows
 
 if TYPE_CHECKING:
     from automl_rec.plugin import Precision
-    from automl_rec_embeddings.row_stores.pruned_rows import PrunedRows
-    from automl_rec_embeddings.sizing import Structure
 
 
 class Pep(PrunedEmbedding):
@@ -28,8 +27,7 @@ class Pep(PrunedEmbedding):
         super().__init__(precision, budget, retrain=True)
         self._granularity, self._start = granularity, start
 
-    def store(self, name: str, field: Field, use: Use, structure: "Structure") -> "PrunedRows":
+    def store(self, weight: Weight, field: Field, kept: int) -> ThresholdedRows:
         """See `PrunedEmbedding.store`."""
-        selection = self.selection(field, structure)
-        shape = field.num_rows, field.width
-        return ThresholdedRows(name, *shape, use, selection, self._granularity, self._start)
+        selection = Entries(field.num_rows, field.width, kept)
+        return ThresholdedRows(weight, selection, self._granularity, self._start)

@@ -5,13 +5,23 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from automl_rec.plugin import Field, Phase, Precision, Table, Use, layout_bytes
+from automl_rec.plugin import (
+    Field,
+    Form,
+    Interval,
+    Phase,
+    Precision,
+    Table,
+    Use,
+    Weight,
+    dense_form,
+    layout_bytes,
+)
 from automl_rec_embeddings.combinations.sum import Sum
 from automl_rec_embeddings.composition import ComposedTable
 from automl_rec_embeddings.id_transforms.identity import Identity
 from automl_rec_embeddings.output_maps.same_width import SameWidth
-from automl_rec_embeddings.row_stores.selection import Entries, Selection
-from automl_rec_embeddings.sizing import SizedEmbedding, Structure, most
+from automl_rec_embeddings.sizing import SizedEmbedding, Structure, full_bytes, most
 
 if TYPE_CHECKING:
     from automl_rec_embeddings.row_stores.pruned_rows import PrunedRows
@@ -33,12 +43,12 @@ class PrunedEmbedding(SizedEmbedding):
         self._stores: list[PrunedRows] = []
 
     @abstractmethod
-    def store(self, name: str, field: Field, use: Use, structure: Structure) -> "PrunedRows":
-        """The rows of a field."""
+    def store(self, weight: Weight, field: Field, kept: int) -> "PrunedRows":
+        """The rows of a field, of which so many entries are kept."""
 
-    def selection(self, field: Field, structure: Structure) -> Selection:
-        """Which entries of a field are kept."""
-        return Entries(field.num_rows, field.width, structure["entries"])
+    def form(self, field: Field, kept: int) -> Form:
+        """What so many kept entries of a field will occupy, before they are encoded."""
+        return dense_form(field.num_rows, field.width).kept(Interval(kept, kept))
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -61,23 +71,31 @@ class PrunedEmbedding(SizedEmbedding):
 
     def largest(self, field: Field, limit: int) -> Structure | None:
         """See `SizedEmbedding.largest`."""
-        places = field.num_rows * field.width
-        entries = most(lambda e: self.structure_bytes(field, {"entries": e}), limit, places)
-        return None if entries is None else {"entries": entries}
+        size = field.num_rows, field.width
+        entries = size[0] * size[1]
+        kept = most(lambda k: layout_bytes(*size, k, self.precision), limit, entries)
+        return None if kept is None else {"kept": kept}
 
     def chosen(self, field: Field) -> Structure:
-        """See `SizedEmbedding.chosen`: all, where there is no budget."""
-        return {"entries": field.num_rows * field.width}
+        """See `SizedEmbedding.chosen`: what a full table has room for."""
+        found = self.largest(field, full_bytes(field))
+        assert found is not None, "a full table has room for some"
+        return found
 
     def structure_bytes(self, field: Field, structure: Structure) -> int:
         """See `SizedEmbedding.structure_bytes`: entries and their places."""
-        entries = structure["entries"]
-        return layout_bytes(field.num_rows, field.width, entries, self.precision)
+        return int(self.price(self.form(field, structure["kept"])).bytes.low)
 
     def build(self, field: Field, structure: Structure, generator: torch.Generator) -> Table:
         """See `SizedEmbedding.build`."""
+        rows, width, kept = field.num_rows, field.width, structure["kept"]
         use = Use(products=float(field.scored), rows=field.lookups)
-        store = self.store(f"{field.name}.store", field, use, structure)
+        form = self.form(field, kept)
+        name = f"{field.name}.store"
+        weight = Weight(name, rows, width, "table", use, sensitive=True, expected=form)
+        store = self.store(weight, field, kept)
+        if self._retrain:
+            store.mask()
         self._stores.append(store)
-        output = SameWidth(field.width)
-        return ComposedTable(field, Identity(field.num_rows), [store], Sum(), output, generator)
+        output = SameWidth(width)
+        return ComposedTable(field, Identity(rows), [store], Sum(), output, generator)

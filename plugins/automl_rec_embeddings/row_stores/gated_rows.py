@@ -8,7 +8,7 @@ from torch import Tensor
 from automl_rec_embeddings.row_stores.pruned_rows import PrunedRows
 
 if TYPE_CHECKING:
-    from automl_rec.plugin import Use
+    from automl_rec.plugin import Weight
     from automl_rec_embeddings.row_stores.selection import Selection
 
 TINY = 1e-8
@@ -23,27 +23,15 @@ class GatedRows(PrunedRows):
 
     blocks: Tensor
 
-    def __init__(
-        self,
-        name: str,
-        size: int,
-        width: int,
-        use: "Use",
-        selection: "Selection",
-        blocks: Tensor,
-    ) -> None:
+    def __init__(self, weight: "Weight", selection: "Selection", blocks: Tensor) -> None:
         """Opens all gates.
 
         Args:
-            name: of the weight.
-            size: number of slots N.
-            width: columns D.
-            use: of the weight.
-            selection: what is kept in the end.
+            weight: see `PrunedRows`.
+            selection: likewise.
             blocks: (N,) int64, the block of each slot, all from 0 to the largest.
         """
-        gates = torch.ones(int(blocks.max()) + 1, width)
-        super().__init__(name, size, width, use, selection, gates)
+        super().__init__(weight, selection, torch.ones(int(blocks.max()) + 1, weight.columns))
         self.gates.requires_grad_(False)
         # Found again from the counts, and needed by nothing that is stored.
         self.register_buffer("blocks", blocks, persistent=False)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from automl_rec.plugin import TrainableMatrix, Use, Weight
+from automl_rec.plugin import TrainableMatrix, Weight
 from automl_rec_embeddings.row_stores.row_store import RowStore
 
 if TYPE_CHECKING:
@@ -27,13 +27,16 @@ class PrunedRows(RowStore):
     exact = False
     learned: nn.Parameter | None
 
-    def __init__(
-        self, name: str, size: int, width: int, use: Use, selection: "Selection", learned: Tensor
-    ) -> None:
-        super().__init__(size, width)
-        expected = selection.form()
-        self.weight = Weight(name, size, width, "table", use, sensitive=True, expected=expected)
-        self.learned = nn.Parameter(learned)
+    def __init__(self, weight: Weight, selection: "Selection", learned: Tensor) -> None:
+        """Puts the parts together.
+
+        Args:
+            weight: of the values, with the form expected of the selection.
+            selection: what is kept in the end.
+            learned: what only training needs, at its start.
+        """
+        super().__init__(weight.rows, weight.columns)
+        self.weight, self.learned = weight, nn.Parameter(learned)
         self._selection = selection
 
     @abstractmethod
@@ -52,13 +55,21 @@ class PrunedRows(RowStore):
     def close(self) -> None:
         """Begins a training within the mask."""
 
-    def fix(self) -> None:
-        """Masks all but the selection."""
-        self._trained.mask = self._selection.of(self.importance()).to(torch.float32)
+    def mask(self) -> None:
+        """Makes room for a mask; everything is inside."""
+        self._trained.mask = torch.ones_like(self._trained.weight)
 
     def free(self) -> None:
-        """Takes the mask away."""
-        self._trained.mask = None
+        """Lets the mask have everything inside, if there is one."""
+        mask = self._trained.mask
+        if mask is not None:
+            mask.fill_(1.0)
+
+    def fix(self) -> None:
+        """Masks all but the selection."""
+        mask = self._trained.mask
+        assert mask is not None, "there is room for a mask from the start"
+        mask.copy_(self._selection.of(self.importance()))
 
     def read(self, slots: Tensor) -> Tensor:
         """See `RowStore.read`."""

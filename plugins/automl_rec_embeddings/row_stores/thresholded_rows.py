@@ -9,7 +9,7 @@ from torch.nn.functional import relu
 from automl_rec_embeddings.row_stores.pruned_rows import PrunedRows
 
 if TYPE_CHECKING:
-    from automl_rec.plugin import Use
+    from automl_rec.plugin import Weight
     from automl_rec_embeddings.row_stores.selection import Selection
 
 Granularity: TypeAlias = Literal["global", "column", "row", "entry"]
@@ -21,18 +21,19 @@ class ThresholdedRows(PrunedRows):
     """``sign(E) * relu(|E| - sigmoid(s))``, with one s for all, a column, a row or an entry."""
 
     def __init__(
-        self,
-        name: str,
-        size: int,
-        width: int,
-        use: "Use",
-        selection: "Selection",
-        granularity: Granularity,
-        start: float,
+        self, weight: "Weight", selection: "Selection", granularity: Granularity, start: float
     ) -> None:
+        """Sets all thresholds to ``sigmoid(start)``.
+
+        Args:
+            weight: see `PrunedRows`.
+            selection: likewise.
+            granularity: what shares a threshold.
+            start: s of all of them.
+        """
+        size, width = weight.rows, weight.columns
         shapes = {"global": (1, 1), "column": (1, width), "row": (size, 1), "entry": (size, width)}
-        thresholds = torch.full(shapes[granularity], start)
-        super().__init__(name, size, width, use, selection, thresholds)
+        super().__init__(weight, selection, torch.full(shapes[granularity], start))
         self._start = start
 
     def acting(self, values: Tensor, slots: Tensor | None) -> Tensor:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from automl_rec.builder import Built, finalize
 from automl_rec.plugin import (
+    BlockMatrix,
     Field,
     Infeasible,
     Phase,
@@ -38,8 +40,9 @@ def embedding(
     l1: float = 0.0,
     retrain: bool = False,
     precision: Precision = "fp32",
+    export: Literal["entries", "columns"] = "entries",
 ) -> Dnis:
-    return Dnis(budget, blocks, rate, l1, 0.1, precision, retrain=retrain)
+    return Dnis(budget, export, blocks, rate, l1, 0.1, precision, retrain=retrain)
 
 
 def made(scheme: Dnis, ids: int = IDS, width: int = WIDTH) -> tuple[Table, GatedRows]:
@@ -180,9 +183,9 @@ def test_what_is_served_takes_the_budget_to_a_thousandth(
 def test_bytes_are_those_of_entries_and_their_places() -> None:
     field = Field("item", 100, 8)
     scheme = embedding()
-    assert scheme.structure_bytes(field, {"entries": 200}) == 200 * 4 + 100  # a bit a place
+    assert scheme.structure_bytes(field, {"kept": 200}) == 200 * 4 + 100  # a bit a place
     wide = Field("item", 100, 64)
-    assert scheme.structure_bytes(wide, {"entries": 20}) == 20 * (4 + 1) + 101  # compressed rows
+    assert scheme.structure_bytes(wide, {"kept": 20}) == 20 * (4 + 1) + 101  # compressed rows
 
 
 def test_a_budget_that_the_places_alone_exceed_is_refused() -> None:
@@ -208,6 +211,46 @@ def test_folded_entries_read_as_they_did_with_their_gates() -> None:
     ]
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_columns_take_as_much_of_the_budget_as_whole_ones_can(precision: Precision) -> None:
+    scheme = embedding(precision=precision, export="columns")
+    table, store = made(scheme)
+    settled(table)
+    scheme.encode(table)
+    found = sum(tensor.nbytes for tensor in table.state_dict().values())
+    limit = 0.25 * IDS * WIDTH * 4
+    column = IDS // 4 * (4 if precision == "fp32" else 1) + 5  # values, place and step
+    assert limit - column < found <= limit
+    assert found == scheme.price(store.weight.price()).bytes.low
+
+
+def test_folded_columns_read_as_they_did_with_their_gates() -> None:
+    table, store = made(embedding(export="columns"), ids=40, width=4)
+    gates = torch.tensor([[1, 0.9, 0, 0], [0.8, 0, 0, 0], [0, 0.7, 0.9, 0.1], [0, 0, 0, 0]])
+    with torch.no_grad():
+        store.gates.copy_(gates)
+        store.weight.trainable.copy_(store.weight.trainable.sign())
+    rows = table.rows().detach()
+    kept = int(store.weight.price().leaves()[0].rows.low)
+    assert kept == 2, "160 bytes: a byte an id, and 41 a column"
+    settled(table)
+    expected = torch.zeros(40, 4)
+    expected[:10, 0], expected[:10, 1] = rows[:10, 0], rows[:10, 1]
+    assert torch.equal(table.rows(), expected)
+    assert torch.equal(table.lookup(torch.tensor([39, 3])), expected[[39, 3]])
+    assert torch.allclose(table.score(torch.ones(2, 4)), torch.ones(2, 4) @ expected.T)
+
+
+def test_a_second_training_with_columns_stays_within_them() -> None:
+    built = learned(retrain=True, export="columns")
+    masks = [mask_of(store) for store in stores_of(built)]
+    finalize(built)
+    for store, mask in zip(stores_of(built), masks, strict=True):
+        matrix = store.weight.matrix
+        assert isinstance(matrix, BlockMatrix)
+        assert torch.equal(matrix.dense() != 0, mask == 1)
+
+
 def test_a_table_whose_rows_are_given_is_not_judged() -> None:
     scheme = embedding()
     table, store = made(scheme)
@@ -229,10 +272,11 @@ def stores_of(built: Built) -> list[GatedRows]:
     return [part for part in built.model.modules() if isinstance(part, GatedRows)]
 
 
-def learned(*, retrain: bool) -> Built:
+def learned(*, retrain: bool, export: str = "entries") -> Built:
     registry = registry_with_hosts()
     setting: dict[str, Value] = {
         "budget": 0.25,
+        "export": export,
         "blocks": 4,
         "gate_rate": 1e-2,
         "l1": 1e-5,

@@ -15,6 +15,7 @@ from automl_rec.plugin import (
     TrainableMatrix,
     Use,
     Value,
+    Weight,
 )
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.testing.contract import catalog_for, configuration_of, learn
@@ -68,7 +69,8 @@ def test_a_threshold_of_zero_is_a_full_table() -> None:
 
 
 def test_entries_are_pulled_to_zero_by_their_threshold() -> None:
-    store = ThresholdedRows("store", 2, 3, Use(), Entries(2, 3, 2), "column", 0.0)
+    weight = Weight("store", 2, 3, "table", Use())
+    store = ThresholdedRows(weight, Entries(2, 3, 2), "column", 0.0)
     with torch.no_grad():
         store.weight.trainable.copy_(torch.tensor([[1.0, -2.0, 0.5], [0.1, 3.0, -0.6]]))
         thresholds(store).copy_(torch.tensor([[0.0, 100.0, -100.0]]))  # 1/2, 1 and 0
