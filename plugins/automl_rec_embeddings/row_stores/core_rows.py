@@ -19,6 +19,8 @@ class CoreRows(StoredRows):
     Source: TT-Rec (Yin et al., 2021) draws its cores so; the cut is ours.
     """
 
+    computed = True  # what is made of three of them is
+
     def initialise(self, mean: float, std: float, generator: torch.Generator) -> None:
         """See `RowStore.initialise`; a normal with its middle cut out, of the deviation asked."""
         super().initialise(mean, 1.0, generator)
