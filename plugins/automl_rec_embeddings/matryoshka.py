@@ -169,7 +169,7 @@ class Matryoshka(CodedEmbedding):
         if not model.nests:
             raise Infeasible(
                 f"Nested matryoshka needs a model whose first columns are a model of their own, "
-                f"but {type(model).__name__} mixes all columns. Set nested to false, or choose "
+                f"which {type(model).__name__} does not say it is. Set nested to false, or choose "
                 f"another model."
             )
         widths = {field.width for field in layers.fields.values()}
