@@ -290,6 +290,26 @@ MGQE = Component(
     },
 )
 
+SEMANTIC_ID = Component(
+    kind="embedding",
+    name="semantic-id",
+    summary="Rows are sums over codes, those of rows learned first or of what is known of items.",
+    source=(
+        "Residual-quantised codes as in TIGER (Rajput et al., 2023), as embeddings after Singh et "
+        "al., 2024. Ours finds codes by k-means level by level, with no autoencoder, and tells ids "
+        "of the same codes apart by the row of a number."
+    ),
+    implementation="automl_rec_embeddings.semantic_id:SemanticId",
+    hyperparameters={
+        **sized_by("codes"),
+        "codes": Integer(16, 256, 256, log=True, only_if={"sized_by": ("codes",)}),
+        "levels": Integer(1, 4, 3),
+        "unique": Choice((True, False), True),
+        "source": Choice(("pretrained", "content"), "pretrained"),
+        **CODEC,
+    },
+)
+
 
 @hookimpl
 def register_embeddings() -> list[Component]:
@@ -308,4 +328,7 @@ def register_embeddings() -> list[Component]:
         ROBE,
         UNIFIED,
         QUANT,
+        DPQ,
+        MGQE,
+        SEMANTIC_ID,
     ]

@@ -50,7 +50,7 @@ def biadjacency(graph: Graph, catalog: "Catalog") -> sp.csr_matrix:
         return sp.csr_matrix(first.T @ catalog.matrix @ second)
     liked = np.flatnonzero(catalog.rows.labels > 0)
     fields = catalog.rows.fields
-    first, second = (_incidence(fields[ids])[liked] for ids in (graph.rows, graph.columns))
+    first, second = (incidence(fields[ids])[liked] for ids in (graph.rows, graph.columns))
     return sp.csr_matrix(first.T @ second)
 
 
@@ -65,10 +65,10 @@ def _members(ids: str, catalog: "Catalog") -> sp.csr_matrix:
     if not feature:
         size = catalog.num_users if role == "user" else catalog.num_items
         return sp.csr_matrix(sp.identity(size, np.float32))
-    return _incidence((catalog.user_features if role == "user" else catalog.item_features)[feature])
+    return incidence((catalog.user_features if role == "user" else catalog.item_features)[feature])
 
 
-def _incidence(feature: "Feature") -> sp.csr_matrix:
+def incidence(feature: "Feature") -> sp.csr_matrix:
     """(owners, values) float32: how often each has each value; unknown values are left out."""
     values = np.asarray(feature.values, np.int64)
     lengths = np.ones(len(values), np.int64) if feature.indptr is None else np.diff(feature.indptr)
