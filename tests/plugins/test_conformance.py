@@ -27,6 +27,22 @@ NEUTRAL: dict[tuple[Kind, str], Mapping[str, Value]] = {
         "hot_share": 0.5,
         "precision": "fp32",
     },
+    ("embedding", "dnis"): {
+        "budget": 1.0,
+        "export": "columns",
+        "blocks": 6,
+        "gate_rate": 1e-3,
+        "l1": 1e-5,
+        "held_out": 0.1,
+        "retrain": True,
+        "precision": "fp32",
+    },
+    ("embedding", "pep"): {
+        "budget": 1.0,
+        "granularity": "entry",
+        "start": -15.0,
+        "precision": "fp32",
+    },
     ("embedding", "robe"): {
         "sized_by": "size",
         "size": 1.0,
