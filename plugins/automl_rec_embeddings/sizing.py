@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 from typing import Any, TypeAlias
 
 import torch
@@ -22,11 +23,13 @@ Structure: TypeAlias = dict[str, Any]
 """What decides the shapes of one table, as plain data."""
 FLOAT32_BYTES = 4
 SMALL_SHARE = 0.01
-"""A table with less of all full tables' bytes stays full: it would save nothing worth a row."""
+"""The smallest tables with this share of all full tables' bytes stay full: they save nothing."""
 LEAST_USE = 0.5
 """Share of a budget that a scheme must be able to use, or the pair is unreachable."""
-FINEST = 1e-9
-"""Shares that differ by less are the same."""
+FINEST = 1e-4
+"""Shares that differ relatively by less are the same."""
+STRAIGHT = 3
+"""Tries that take bytes to grow in proportion, if they do; the others halve what is left."""
 SPARE = 0.001
 """Share of a budget that may be left unused without another try."""
 
@@ -36,7 +39,12 @@ class BudgetedEmbedding(CodedEmbedding):
 
     Small tables stay full, as does every table that the scheme would not make smaller; the others
     get less for it. Without a budget the scheme's own hyperparameters decide.
+
+    Attributes:
+        proportional: whether bytes grow about in proportion to the share that `at` is given.
     """
+
+    proportional = False
 
     def __init__(self, precision: Precision, budget: float | None) -> None:
         super().__init__(precision)
@@ -49,8 +57,14 @@ class BudgetedEmbedding(CodedEmbedding):
 
         Args:
             fields: every table of the model; see `large`.
-            share: 0 asks for the fewest bytes, 1 for as many as the scheme can use.
+            share: 0 asks for the fewest bytes; towards 1, as many as the scheme can use.
         """
+
+    def filled(
+        self, fields: Mapping[str, Field], plan: dict[str, Structure], limit: int
+    ) -> dict[str, Structure]:
+        """A plan with some tables larger, if steps of others leave bytes of the limit unused."""
+        return plan
 
     @abstractmethod
     def own(self, fields: Mapping[str, Field]) -> dict[str, Structure]:
@@ -96,28 +110,30 @@ class BudgetedEmbedding(CodedEmbedding):
         }
 
     def _within(self, fields: Mapping[str, Field], limit: int) -> dict[str, Structure]:
-        """The largest plan of at most so many bytes."""
-        least, all_of_it = (self._saving(fields, self.at(fields, share)) for share in (0.0, 1.0))
-        if self._total(fields, least) > limit:
-            raise Infeasible(self._too_small(fields, least))
-        fits = self._total(fields, all_of_it) <= limit
-        best = all_of_it if fits else self._bisected(fields, limit, least)
+        """The plan with the most bytes that keeps a limit."""
+        best: dict[str, Structure] = {}  # full tables, if there is room for them
+        if self._total(fields, best) > limit:
+            best = self.filled(fields, self._largest_plan(fields, limit), limit)
         if self._total(fields, best) < LEAST_USE * limit:
             raise Infeasible(self._too_large(fields, best))
         return best
 
-    def _bisected(
-        self, fields: Mapping[str, Field], limit: int, best: dict[str, Structure]
-    ) -> dict[str, Structure]:
-        low, high, spare = 0.0, 1.0, limit
-        while high - low > FINEST and spare > SPARE * limit:
-            share = (low + high) / 2
+    def _largest_plan(self, fields: Mapping[str, Field], limit: int) -> dict[str, Structure]:
+        """The plan of the largest share with at most so many bytes."""
+        low, high, best = 0.0, 1.0, self._saving(fields, self.at(fields, 0.0))
+        used, above = self._total(fields, best), self._total(fields, {})
+        if used > limit:
+            raise Infeasible(self._too_small(fields, best))
+        tries = 0 if self.proportional else STRAIGHT
+        while limit - used > SPARE * limit and high - low > FINEST * high:
+            aim = (limit * (1 - SPARE / 2) - used) / (above - used) if tries < STRAIGHT else 0.5
+            share, tries = low + aim * (high - low), tries + 1
             found = self._saving(fields, self.at(fields, share))
-            left = limit - self._total(fields, found)
-            if left < 0:
-                high = share
+            total = self._total(fields, found)
+            if total > limit:
+                high, above = share, total
             else:
-                low, best, spare = share, found, left
+                low, used, best = share, total, found
         return best
 
     def _total(self, fields: Mapping[str, Field], plan: Mapping[str, Structure]) -> int:
@@ -132,14 +148,14 @@ class BudgetedEmbedding(CodedEmbedding):
     def _too_small(self, fields: Mapping[str, Field], least: Mapping[str, Structure]) -> str:
         return (
             f"A budget of {self.budget:g} of the full tables' bytes is less than the "
-            f"{self._share(fields, least):.2g} that this embedding needs for these tables. Raise "
+            f"{self._share(fields, least):.3g} that this embedding needs for these tables. Raise "
             f"the budget, or choose another embedding."
         )
 
     def _too_large(self, fields: Mapping[str, Field], best: Mapping[str, Structure]) -> str:
         return (
             f"A budget of {self.budget:g} of the full tables' bytes is more than twice the "
-            f"{self._share(fields, best):.2g} that this embedding can use for these tables. Lower "
+            f"{self._share(fields, best):.3g} that this embedding can use for these tables. Lower "
             f"the budget, or choose another embedding."
         )
 
@@ -149,6 +165,8 @@ class SizedEmbedding(BudgetedEmbedding):
 
     A table that cannot be made so small is as small as it can be, and the others get less.
     """
+
+    proportional = True
 
     def __init__(self, precision: Precision, budget: float | None) -> None:
         super().__init__(precision, budget)
@@ -178,6 +196,19 @@ class SizedEmbedding(BudgetedEmbedding):
         found = {n: self._largest(f, share) for n, f in large(fields).items()}
         return {name: structure for name, structure in found.items() if structure is not None}
 
+    def filled(
+        self, fields: Mapping[str, Field], plan: dict[str, Structure], limit: int
+    ) -> dict[str, Structure]:
+        """See `BudgetedEmbedding.filled`; the largest table is asked first."""
+        for name in sorted(plan, key=lambda name: -full_bytes(fields[name])):
+            left = limit - self._total(fields, plan)
+            if left <= SPARE * limit:
+                break
+            used = self.structure_bytes(fields[name], plan[name])
+            found = self.largest(fields[name], used + left) or plan[name]
+            plan = self._saving(fields, plan | {name: found})
+        return plan
+
     def own(self, fields: Mapping[str, Field]) -> dict[str, Structure]:
         """See `BudgetedEmbedding.own`."""
         return {name: self.chosen(field) for name, field in large(fields).items()}
@@ -192,9 +223,11 @@ class SizedEmbedding(BudgetedEmbedding):
 
 
 def large(fields: Mapping[str, Field]) -> dict[str, Field]:
-    """The tables that are worth an effort: those with a share of all tables' bytes."""
-    least = SMALL_SHARE * sum(map(full_bytes, fields.values()))
-    return {name: field for name, field in fields.items() if full_bytes(field) >= least}
+    """The tables that are worth an effort: without them, those left would hold next to nothing."""
+    sizes = sorted(map(full_bytes, fields.values()))
+    least = SMALL_SHARE * sum(sizes)
+    worth = {size for size, up_to in zip(sizes, accumulate(sizes), strict=True) if up_to > least}
+    return {name: field for name, field in fields.items() if full_bytes(field) in worth}
 
 
 def full_bytes(field: Field) -> int:
