@@ -62,7 +62,7 @@ class ComposedTable(Table):
         self.stores = nn.ModuleList(() if shared else dict.fromkeys(stores))
         self.exact = not shared and isinstance(transform, Identity) and stores[0].exact
         self.exact = self.exact and not output.weights()
-        self._computed = not combination.linear or any(store.computed for store in stores)
+        self._computed = self._computes()
         if not shared:
             for store in dict.fromkeys(stores):
                 mean, std = combination.initial(stores.index(store), len(stores), field.std)
@@ -126,6 +126,7 @@ class ComposedTable(Table):
         self._rows = None
         for store in cast("list[RowStore]", list(self.stores)):
             store.settle()
+        self._computed = self._computes()
 
     def levels(self) -> dict[str, int]:
         """See `Table.levels`."""
@@ -150,6 +151,9 @@ class ComposedTable(Table):
         self._rows = None
         super().train(mode)
         return self
+
+    def _computes(self) -> bool:
+        return not self.combination.linear or any(store.computed for store in self._stores)
 
     def _mapped(self, stored: Tensor) -> Tensor:
         rows: Tensor = self.output(stored)

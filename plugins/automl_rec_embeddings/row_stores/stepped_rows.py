@@ -12,6 +12,7 @@ from automl_rec.plugin import (
     dense_form,
     from_integers,
 )
+from automl_rec_embeddings.row_stores.draws import Draws
 from automl_rec_embeddings.row_stores.stored_rows import StoredRows
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class SteppedRows(StoredRows):
 
     steps: nn.Parameter | None
     moments: Tensor | None
-    draws: Tensor | None
+    draws: Draws | None
 
     def __init__(
         self, name: str, size: int, width: int, use: "Use", precision: "Precision"
@@ -48,8 +49,7 @@ class SteppedRows(StoredRows):
         self.steps = nn.Parameter(torch.zeros(size))
         # Mean and square of the slopes of a step, and how often it was moved.
         self.register_buffer("moments", torch.zeros(3, size))
-        # Seed of all draws, and draws so far.
-        self.register_buffer("draws", torch.zeros(2, dtype=torch.int64))
+        self.draws = Draws()
         self._start = 0.0
 
     def read(self, slots: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class SteppedRows(StoredRows):
     def begin(self, generator: torch.Generator) -> None:
         """Draws the seed of all roundings; assigned rows get steps that leave room to grow."""
         assert self.draws is not None, "a settled store is not trained"
-        self.draws[0] = torch.randint(2**62, (), generator=generator)
+        self.draws.begin(generator)
         fitted = self._fitted(self.weight.matrix.dense(), self._learned)
         self._learned.copy_(
             torch.where(self._learned > 0, self._learned, fitted.clamp(min=self._start))
@@ -108,13 +108,14 @@ class SteppedRows(StoredRows):
     @torch.no_grad()
     def write_back(self) -> None:
         """Puts the rows that have slopes onto the grid, by stochastic rounding."""
+        assert self.draws is not None, "a settled store is not trained"
         slopes = self.weight.trainable.grad
         if slopes is None:
             return
         touched = slopes.ne(0).any(1).nonzero()[:, 0]
         steps = self._learned[touched, None]
         integers = (self.weight.trainable[touched] / steps).clamp(-self._largest, self._largest)
-        self.weight.trainable[touched] = stochastic_round(integers, self._draw()) * steps
+        self.weight.trainable[touched] = stochastic_round(integers, self.draws.next()) * steps
 
     def settle(self) -> None:
         """See `RowStore.settle`."""
@@ -155,13 +156,6 @@ class SteppedRows(StoredRows):
     def _fitted(self, rows: Tensor, steps: Tensor) -> Tensor:
         """The steps (M,), where they are 0 those with which the largest value just fits."""
         return torch.where(steps > 0, steps, rows.abs().amax(1) / self._largest)
-
-    def _draw(self) -> torch.Generator:
-        """A source of its own for every draw, so that the state is two numbers."""
-        assert self.draws is not None, "a settled store is not trained"
-        seed, count = self.draws.tolist()
-        self.draws[1] += 1
-        return torch.Generator().manual_seed(seed + count)
 
 
 def stochastic_round(values: Tensor, generator: torch.Generator) -> Tensor:
