@@ -124,7 +124,7 @@ def test_the_plugin_of_the_authors_document_installs_and_passes_its_tests(tmp_pa
     strict = {"PYTHONPATH": str(installed), "AUTOML_REC_STRICT_PLUGINS": "1"}
     listed = run([*python, "automl_rec", "plugins"], tmp_path, **strict)
     names = re.findall(r'name="(my-[a-z-]+)"', AUTHORS.read_text())
-    assert len(names) == 7
+    assert len(names) == 8
     assert all(name in listed for name in names)
     run([*python, "automl_rec", "check", "space.yaml"], tmp_path, **strict)
     passed = run(
@@ -135,7 +135,7 @@ def test_the_plugin_of_the_authors_document_installs_and_passes_its_tests(tmp_pa
 
 def test_every_program_of_the_authors_document_is_one_of_its_files() -> None:
     programs = [block for block in blocks(AUTHORS) if block.language in ("python", "toml")]
-    assert len(programs) == 10
+    assert len(programs) == 11
     assert all(block.title for block in programs)
 
 
