@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-ROUNDS = 20
+ROUNDS = 10
 SAMPLED = 64
 """Vectors a centre is sought from, on average; the others only choose among centres."""
 DRAWN = 8
