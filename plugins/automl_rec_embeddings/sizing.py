@@ -26,7 +26,7 @@ SMALL_SHARE = 0.01
 """The smallest tables with this share of all full tables' bytes stay full: they save nothing."""
 LEAST_USE = 0.5
 """Share of a budget that a scheme must be able to use, or the pair is unreachable."""
-FINEST = 1e-4
+FINEST = 1e-6
 """Shares that differ relatively by less are the same."""
 STRAIGHT = 3
 """Tries that take bytes to grow in proportion, if they do; the others halve what is left."""

@@ -1,12 +1,15 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 
 from automl_rec.plugin import PADDING
+from automl_rec_embeddings.id_transforms.by_frequency import ByFrequency, equal_shares
 from automl_rec_embeddings.id_transforms.hot_rows import HotRows
 from automl_rec_embeddings.id_transforms.id_transform import smallest_unsigned
 from automl_rec_embeddings.id_transforms.identity import Identity
+from automl_rec_embeddings.id_transforms.quotient_remainder import QuotientRemainder, store_sizes
 from automl_rec_embeddings.id_transforms.universal_hash import PRIME, UniversalHash
 
 IDS = 2000
@@ -99,6 +102,86 @@ def test_identity_is_the_id() -> None:
     ids = torch.tensor([3, 1])
     assert Identity(5)(ids)[0].tolist() == [3, 1]
     assert Identity(5).sizes == (5,)
+
+
+@pytest.mark.parametrize("divisor", [1, 2, 4, 37, 44, 45, 46, 500, 1999, 2000])
+@pytest.mark.parametrize("ids", [IDS, 1999, 1])
+def test_no_two_ids_have_the_same_quotient_and_remainder(ids: int, divisor: int) -> None:
+    divisor = min(divisor, ids)
+    transform = QuotientRemainder(ids, divisor, generator())
+    first, second = transform(torch.arange(ids))
+    assert len(torch.stack([first, second]).unique(dim=1).T) == ids
+    assert transform.sizes == store_sizes(ids, divisor)
+    assert first.min() >= 0
+    assert second.min() >= 0
+    assert first.max() < transform.sizes[0]
+    assert second.max() < transform.sizes[1]
+
+
+def test_quotients_and_remainders_take_the_rows_of_the_formula() -> None:
+    assert store_sizes(1000, 37) == (37, 28)  # ceil(1000 / 37) + 37 = 65 rows, the fewest
+    assert store_sizes(1000, 4) == (250, 4)
+    assert store_sizes(1000, 250) == (250, 4)
+    assert min(sum(store_sizes(1000, m)) for m in range(1, 1001)) == 64
+    assert sum(store_sizes(1000, 32)) == 64
+
+
+def test_a_quotient_is_shared_by_as_many_ids_as_the_divisor_says() -> None:
+    for ids, divisor in ((2000, 4), (1999, 7), (1009, 20)):
+        quotients = QuotientRemainder(ids, divisor, generator())(torch.arange(ids))[0]
+        shared = quotients.bincount()
+        assert shared.max() == divisor
+        assert shared.sum() == ids
+
+
+def test_quotients_follow_their_formula_after_the_shuffle() -> None:
+    transform = QuotientRemainder(1000, 4, generator())
+    a, b = transform.shuffle.tolist()
+    assert math.gcd(a, 1000) == 1
+    first, second = transform(torch.arange(1000))
+    shuffled = [(a * x + b) % 1000 for x in range(1000)]
+    assert sorted(shuffled) == list(range(1000))
+    assert first.tolist() == [y // 4 for y in shuffled]
+    assert second.tolist() == [y % 4 for y in shuffled]
+
+
+def test_ids_near_each_other_share_a_quotient_as_seldom_as_any_others() -> None:
+    ids, divisor, together = 5000, 10, []
+    for seed in range(30):
+        quotients = QuotientRemainder(ids, divisor, generator(seed))(torch.arange(ids))[0]
+        together.append(float((quotients[1:] == quotients[:-1]).double().mean()))
+    # Unshuffled, nine neighbours of ten would; of random pairs, nine of 4,999.
+    assert np.mean(together) < 0.02
+
+
+def test_a_shuffle_of_ten_million_ids_is_two_numbers() -> None:
+    transform = QuotientRemainder(10_000_000, 4, generator())
+    assert sum(t.numel() for t in transform.state_dict().values()) == 2
+    first, second = transform(torch.tensor([0, 9_999_999]))
+    a, b = transform.shuffle.tolist()
+    last = (a * 9_999_999 + b) % 10_000_000
+    assert [4 * int(first[1]) + int(second[1])] == [last]
+
+
+def test_places_follow_frequency() -> None:
+    transform = ByFrequency(np.array([1, 7, 0, 7, 3]))
+    assert transform(torch.arange(5))[0].tolist() == [3, 0, 4, 1, 2]
+    assert transform.place.dtype == torch.uint8
+    assert ByFrequency(COUNTS).place.dtype == torch.uint16
+    assert transform.levels() == {"place": 5}
+
+
+def test_blocks_share_the_events() -> None:
+    assert equal_shares(np.array([1, 1, 4, 2]), 2) == [1, 3]  # 4 events and 4
+    assert equal_shares(np.array([1, 1, 1, 1, 0, 0]), 2) == [2, 4]
+    assert equal_shares(np.array([9, 1, 0]), 4) == [1, 2]  # one id holds three of the shares
+    assert equal_shares(np.array([5]), 3) == [1]
+    counts = 100_000 // np.arange(1, 5001)
+    sizes = equal_shares(counts, 8)
+    assert sum(sizes) == 5000
+    events = np.add.reduceat(counts, np.cumsum([0, *sizes[:-1]]))
+    assert events.max() - events.min() <= counts[0]
+    assert sizes == sorted(sizes)
 
 
 def test_the_smallest_type_that_holds_a_number() -> None:
