@@ -186,9 +186,10 @@ class ComposedTable(Table):
         return rows
 
     def _wants_every(self, ids: int) -> bool:
-        """Whether reading the stores for so many ids takes more memory than all rows do."""
-        read = ids * sum(store.width for store in self._stores)
-        return read > self.num_rows * self.output.stored_width
+        """Whether all rows cost less than the rows of so many ids."""
+        widths = [store.width for store in self._stores]
+        all_of_them = self.combination.operations_of_all(self.num_rows, widths)
+        return ids * self.combination.operations(widths) > all_of_them
 
     def _current(self) -> bool:
         """Whether no tensor of the stores was replaced or written to since rows were computed.
@@ -206,6 +207,8 @@ class ComposedTable(Table):
         return [part for state in states for part in state.values()]
 
     def _combined(self, slots: tuple[Tensor, ...]) -> Tensor:
+        if self.transform.complete:
+            return self.combination.read(self._stores, slots)
         pairs = zip(self._stores, slots, strict=True)
         return self.combination.join([self._part(store, at) for store, at in pairs])
 
@@ -237,8 +240,6 @@ class ComposedTable(Table):
         return [known[id(store), id(part)] for store, part in pairs]
 
     def _part(self, store: "RowStore", slots: Tensor) -> Tensor:
-        if self.transform.complete:
-            return store.read(slots)
         rows = store.read(slots.clamp(min=0))
         unread = slots == PADDING
         return torch.where(unread[:, None], self.combination.absent, rows)

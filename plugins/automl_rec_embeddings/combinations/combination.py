@@ -36,9 +36,17 @@ class Combination(ABC):
     def join(self, parts: "Sequence[Tensor]") -> Tensor:
         """The row (B, D) of parts (B, D_j)."""
 
+    def read(self, stores: "Sequence[RowStore]", slots: "Sequence[Tensor]") -> Tensor:
+        """The rows (B, D) of ids that read every store, by their slot (B,) in each."""
+        return self.join([store.read(at) for store, at in zip(stores, slots, strict=True)])
+
     def operations(self, widths: "Sequence[int]") -> float:
         """Multiply-adds to join the parts of one row, where that is more than reading them."""
         return 0.0
+
+    def operations_of_all(self, ids: int, widths: "Sequence[int]") -> float:
+        """Multiply-adds of `every`, or to join the parts of so many ids."""
+        return ids * self.operations(widths)
 
     def every(self, stores: "Sequence[RowStore]") -> "Iterator[Tensor] | None":
         """The rows of all ids in their order, piece by piece, if that is cheaper than joining.

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PIECE_ROWS = 65536
 """Rows computed at once where all are wanted."""
+TOGETHER = 16
+"""Fewer ids are multiplied one by one: to find those that belong together would cost more."""
 FILLINGS = 50
 """How often `TensorTrain.fit` fills rows beyond the last id at most."""
 FILLED = 1e-5
@@ -70,6 +72,21 @@ class TensorTrain(Combination):
         joined = left.reshape(ids, q1 * q2, r2) @ parts[2].reshape(ids, r2, q3)
         return joined.reshape(ids, q1 * q2 * q3)
 
+    def read(self, stores: "Sequence[RowStore]", slots: Sequence[Tensor]) -> Tensor:
+        """See `Combination.read`; ids with the same second digit are multiplied together."""
+        if len(slots[1]) < TOGETHER:
+            return super().read(stores, slots)
+        (q1, q2, q3), (r1, r2) = self.shape.columns, self.shape.ranks
+        digits, groups = slots[1].unique(return_inverse=True)
+        order = groups.argsort(stable=True)
+        firsts = stores[0].read(slots[0][order]).reshape(-1, q1, r1)
+        seconds = stores[1].read(digits).reshape(-1, r1, q2 * r2)
+        pairs = zip(firsts.split(groups.bincount().tolist()), seconds, strict=True)
+        left = torch.cat([first.reshape(-1, r1) @ second for first, second in pairs])
+        third = stores[2].read(slots[2][order]).reshape(-1, r2, q3)
+        rows = left.reshape(-1, q1 * q2, r2) @ third
+        return rows.reshape(-1, q1 * q2 * q3).index_select(0, order.argsort())
+
     def every(self, stores: "Sequence[RowStore]") -> Iterator[Tensor]:
         """See `Combination.every`."""
         return self.pieces([store.rows() for store in stores])
@@ -90,6 +107,12 @@ class TensorTrain(Combination):
         """See `Combination.operations`."""
         (q1, q2, q3), (r1, r2) = self.shape.columns, self.shape.ranks
         return float(q1 * r1 * q2 * r2 + q1 * q2 * r2 * q3)
+
+    def operations_of_all(self, ids: int, widths: Sequence[int]) -> float:
+        """See `Combination.operations_of_all`."""
+        (p1, p2, p3), (q1, q2, q3) = self.shape.rows, self.shape.columns
+        r1, r2 = self.shape.ranks
+        return float(p1 * p2 * q1 * q2 * r1 * r2 + p1 * p2 * p3 * q1 * q2 * q3 * r2)
 
     def fit(
         self, rows: Tensor, slots: Sequence[Tensor], sizes: Sequence[int], weights: Tensor

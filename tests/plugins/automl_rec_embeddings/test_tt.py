@@ -127,6 +127,15 @@ def test_slopes_are_those_of_the_dense_table() -> None:
         assert torch.allclose(slope.double(), copy.grad, atol=1e-5)
 
 
+def test_ids_that_are_read_together_have_the_rows_they_have_alone() -> None:
+    made = by_rank(2, Field("item", 400, 8))
+    shape = TrainShape(bases(400), factors(8), (2, 2))
+    expected = dense(shape, [part.detach().double() for part in made.parameters()])
+    drawn = torch.randint(400, (50,), generator=generator())
+    for ids in (drawn, drawn[:3]):
+        assert torch.allclose(made.lookup(ids).double(), expected[ids], atol=1e-6)
+
+
 def test_bytes_are_those_of_the_cores() -> None:
     made = by_rank(4, Field("item", 1000, 16))
     assert [(w.rows, w.columns) for w in made.weights()] == [(10, 8), (10, 32), (10, 16)]
