@@ -28,7 +28,8 @@ class ComposedTable(Table):
 
     Scoring all rows multiplies the stores and spreads the products over the ids, so that its cost
     is that of the stored rows. Where the combination is not linear, or a store computes its rows,
-    they are computed once an evaluation instead, and lookups compute an id once a batch.
+    they are computed once an evaluation instead, and lookups that are long compute an id once a
+    batch.
 
     A store may be read at several slots of an id, and by several tables.
     """
@@ -74,7 +75,7 @@ class ComposedTable(Table):
 
     def read(self, ids: Tensor) -> Tensor:
         """See `Table.read`."""
-        if not self._computed:
+        if not self._is_laborious():
             return self._mapped(self._combined(self.transform(ids)))
         different, places = ids.unique(return_inverse=True)
         if self._wants_every(len(different)):
@@ -154,6 +155,12 @@ class ComposedTable(Table):
 
     def _computes(self) -> bool:
         return not self.combination.linear or any(store.computed for store in self._stores)
+
+    def _is_laborious(self) -> bool:
+        """Whether it is worth finding the different ids of a batch."""
+        if any(store.computed for store in self._stores):
+            return True
+        return self.combination.operations([store.width for store in self._stores]) > 0
 
     def _mapped(self, stored: Tensor) -> Tensor:
         rows: Tensor = self.output(stored)

@@ -31,7 +31,9 @@ class StackedRows(RowStore):
             at = ((slots >= first) & (slots < end)).nonzero()[:, 0]
             places.append(at)
             rows.append(store.read(slots[at] - first))
-        return torch.cat(rows).index_select(0, torch.cat(places).argsort())
+        order = torch.empty_like(slots)
+        order[torch.cat(places)] = torch.arange(len(slots))
+        return torch.cat(rows).index_select(0, order)
 
     def initialise(self, mean: float, std: float, generator: torch.Generator) -> None:
         """See `RowStore.initialise`."""

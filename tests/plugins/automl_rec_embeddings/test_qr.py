@@ -103,6 +103,16 @@ def test_assigned_rows_that_it_can_hold_come_back(combine: Name) -> None:
     assert torch.allclose(made.rows(), rows, atol=1e-3)
 
 
+def test_rows_it_holds_already_stay_as_they_are() -> None:
+    made = table("mul", budget=0.6)
+    with torch.no_grad():  # of both signs, and near 0: the fit alone does not find them again
+        for weight in made.weights():
+            weight.trainable.normal_(generator=torch.Generator().manual_seed(1))
+    rows = made.rows().detach().clone()
+    made.assign(rows)
+    assert torch.equal(made.rows(), rows)
+
+
 def test_concatenated_halves_are_the_means_of_those_who_share_them() -> None:
     made = table("concat", collisions=5)
     rows = torch.randn(IDS, WIDTH, generator=torch.Generator().manual_seed(1))
