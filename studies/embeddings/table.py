@@ -195,18 +195,26 @@ def lookup_lines() -> list[str]:
     rows = [
         [
             line["store"],
-            f"{line['uniform_us']:,.0f} ({line['uniform_us'] / full['uniform_us']:.1f})",
-            f"{line['skewed_us']:,.0f} ({line['skewed_us'] / full['skewed_us']:.1f})",
+            _times(line["uniform_us"], full["uniform_us"]),
+            _times(line["skewed_us"], full["skewed_us"]),
             f"{line['bytes'] / 1e6:,.3g}",
-            ""
-            if line["before_us"] is None
-            else f"{line['before_us']:,} ({line['before_us'] / 65:.1f})",
-            "" if line["before_mb"] is None else f"{line['before_mb']:,}",
+            *_specified(line, full),
         ]
         for line in lines
     ]
     head = ["store", "uniform ids, us (x full)", "skewed ids, us (x full)", "MB"]
     return [*grid([*head, "specification: us (x full)", "specification: MB"], rows), ""]
+
+
+def _times(value: float, full: float) -> str:
+    return f"{value:,.0f} ({value / full:.1f})"
+
+
+def _specified(line: dict[str, Any], full: dict[str, Any]) -> list[str]:
+    if line["specified"] is None:
+        return ["", ""]
+    microseconds, megabytes = line["specified"]
+    return [_times(microseconds, full["specified"][0]), f"{megabytes:g}"]
 
 
 def main() -> None:
