@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from automl_rec.plugin import PADDING, Field, Table, Use, Weight
 from automl_rec_embeddings.combinations.conjugate_gradient import fit_together
-from automl_rec_embeddings.combinations.least_squares import train_weights
 from automl_rec_embeddings.id_transforms.id_transform import IdTransform
 from automl_rec_embeddings.id_transforms.identity import Identity
+from automl_rec_embeddings.train_weights import train_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from automl_rec.plugin import Field, Precision, Table, Use
 from automl_rec_embeddings.combinations.chunks import Chunks
-from automl_rec_embeddings.combinations.least_squares import train_weights
 from automl_rec_embeddings.composition import CHUNK_ROWS, ComposedTable
 from automl_rec_embeddings.id_transforms.universal_hash import COEFFICIENT_BYTES, UniversalHash
 from automl_rec_embeddings.output_maps.same_width import SameWidth
 from automl_rec_embeddings.pooling import PooledEmbedding
 from automl_rec_embeddings.row_stores.pooled_rows import PooledRows
+from automl_rec_embeddings.train_weights import train_weights
 
 
 class Unified(PooledEmbedding[PooledRows]):

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from automl_rec.plugin import Field, Matrix, TrainableMatrix, Use, Weight
-from automl_rec_embeddings.combinations.least_squares import train_weights
 from automl_rec_embeddings.row_stores.pooled_rows import PooledRows
 from automl_rec_embeddings.row_stores.row_store import RowStore
+from automl_rec_embeddings.train_weights import train_weights
 
 if TYPE_CHECKING:
     from automl_rec.plugin import DenseMatrix
