@@ -9,7 +9,11 @@ from automl_rec_embeddings.id_transforms.by_frequency import ByFrequency, equal_
 from automl_rec_embeddings.id_transforms.hot_rows import HotRows
 from automl_rec_embeddings.id_transforms.id_transform import smallest_unsigned
 from automl_rec_embeddings.id_transforms.identity import Identity
-from automl_rec_embeddings.id_transforms.quotient_remainder import QuotientRemainder, store_sizes
+from automl_rec_embeddings.id_transforms.quotient_remainder import (
+    QuotientRemainder,
+    prime_from,
+    store_sizes,
+)
 from automl_rec_embeddings.id_transforms.universal_hash import PRIME, UniversalHash
 
 IDS = 2000
@@ -27,6 +31,16 @@ def collisions(slots: tuple[torch.Tensor, ...]) -> float:
         codes = codes * IDS + own
     repeated = codes.unique(return_counts=True)[1].double()
     return float((repeated * (repeated - 1)).sum() / (IDS * (IDS - 1)))
+
+
+def collisions_at(slots: torch.Tensor, step: int) -> float:
+    """Share of pairs of ids at a multiple of a distance that agree in a slot."""
+    same = [
+        (slots[start::step, None] == slots[None, start::step]).double().sum() - len(slots) / step
+        for start in range(step)
+    ]
+    pairs = len(slots) * (len(slots) / step - 1)
+    return float(sum(same) / pairs)
 
 
 def test_a_hash_follows_its_formula_in_exact_arithmetic() -> None:
@@ -137,12 +151,30 @@ def test_a_quotient_is_shared_by_as_many_ids_as_the_divisor_says() -> None:
 def test_quotients_follow_their_formula_after_the_shuffle() -> None:
     transform = QuotientRemainder(1000, 4, generator())
     a, b = transform.shuffle.tolist()
-    assert math.gcd(a, 1000) == 1
     first, second = transform(torch.arange(1000))
-    shuffled = [(a * x + b) % 1000 for x in range(1000)]
+    shuffled = []
+    for x in range(1000):
+        place = (a * x + b) % 1009
+        while place >= 1000:
+            place = (a * place + b) % 1009
+        shuffled.append(place)
     assert sorted(shuffled) == list(range(1000))
     assert first.tolist() == [y // 4 for y in shuffled]
     assert second.tolist() == [y % 4 for y in shuffled]
+
+
+def test_the_least_prime_from_a_number() -> None:
+    found = [prime_from(n) for n in (1, 2, 3, 4, 9, 1000, 1009, 10_000_000)]
+    assert found == [2, 2, 3, 5, 11, 1009, 1009, 10_000_019]
+
+
+@pytest.mark.parametrize("divisor", [4, 250])
+def test_ids_at_equal_distances_share_a_row_as_seldom_as_any_others(divisor: int) -> None:
+    found = []
+    for seed in range(50):
+        slots = QuotientRemainder(1000, divisor, generator(seed))(torch.arange(1000))[0]
+        found.append(collisions_at(slots, 10))
+    assert np.mean(found) == pytest.approx(3 / 999, rel=0.8)  # each shares its row with 3 others
 
 
 def test_ids_near_each_other_share_a_quotient_as_seldom_as_any_others() -> None:
@@ -159,8 +191,7 @@ def test_a_shuffle_of_ten_million_ids_is_two_numbers() -> None:
     assert sum(t.numel() for t in transform.state_dict().values()) == 2
     first, second = transform(torch.tensor([0, 9_999_999]))
     a, b = transform.shuffle.tolist()
-    last = (a * 9_999_999 + b) % 10_000_000
-    assert [4 * int(first[1]) + int(second[1])] == [last]
+    assert int(first[1]) * 4 + int(second[1]) == (a * 9_999_999 + b) % 10_000_019
 
 
 def test_places_follow_frequency() -> None:
