@@ -49,6 +49,13 @@ def test_the_first_search_ends_within_three_minutes_and_covers_every_kind(
     assert all(len(components) > 1 for components in space.components.values())
 
 
+def test_the_space_of_tables_holds_every_embedding(registry: Registry) -> None:
+    space = read_space(FOLDER / "smaller_tables.yaml", registry)
+    assert set(space.components["embedding"]) == set(registry.components("embedding"))
+    tables = set(space.components["model"])
+    assert all("embedding" in registry.component("model", name).compressible for name in tables)
+
+
 def test_the_sample_of_own_events_can_be_prepared(registry: Registry, tmp_path: Path) -> None:
     prepared = prepare(read_space(FOLDER / "own_csv.yaml", registry).data, tmp_path)
     assert prepared.catalog.num_items == 40
