@@ -9,6 +9,7 @@ from torch import Tensor
 
 from automl_rec.errors import Infeasible
 from automl_rec.plugin import PADDING, Embedding, Field, Kind, Table, Value
+from automl_rec.space.configuration import Configuration
 from automl_rec.testing.life_cycles import LifeCycleTests
 from automl_rec.testing.planted import planted_interactions
 
@@ -22,6 +23,16 @@ class EmbeddingTests(LifeCycleTests):
 
     kind: ClassVar[Kind] = "embedding"
     hosts: ClassVar[tuple[str, ...]] = ("host-factorization", "host-fields")
+
+    @classmethod
+    def configurations(cls) -> list[Configuration]:
+        """The defaults on each host, every other setting on one host or the other in turn."""
+        crossed, hosts = super().configurations(), len(cls.hosts)
+        return [
+            configuration
+            for number, configuration in enumerate(crossed)
+            if number < hosts or number % hosts == number // hosts % hosts
+        ]
 
     def embedding(self, setting: Settings, *, counted: bool = True) -> Embedding:
         """The embedding at a setting, with its plan for the table under test."""

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from automl_rec.builder import build, price
+from automl_rec.builder import build, finalize, price
 from automl_rec.errors import Infeasible
-from automl_rec.plugin import Catalog, Choice, Component, Integer, Kind, TrainedModel, Value
+from automl_rec.plugin import Catalog, Choice, Component, Integer, Kind, Table, TrainedModel, Value
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.testing.contract import catalog_for, check_artefact, configuration_of, trained
@@ -267,3 +267,27 @@ def test_most_combinations_are_allowed() -> None:
     models = {configuration.model.name for configuration in ALLOWED}
     assert models == set(REGISTRY.components("model"))
     assert len(ALLOWED) > 3 * len(REFUSED)
+
+
+@pytest.mark.parametrize("embedding", chosen("embedding"), ids=label_of)
+def test_a_table_that_is_read_and_scored_with_is_replaced_once(embedding: Chosen) -> None:
+    component = REGISTRY.component("model", "sasrec")
+    configuration = configuration_of(REGISTRY, "sasrec", small(component), {"embedding": embedding})
+    if refusal(configuration) is not None:
+        pytest.skip("this embedding does not serve sasrec")
+    catalog = catalog_of("sasrec")
+    built = build(configuration, catalog, REGISTRY, seed=0)
+    item, position = built.layers.tables["item"], built.layers.private["position"]
+    tables = [part for part in built.model.modules() if isinstance(part, Table)]
+    assert [*built.layers.tables] == ["item"]
+    assert len(tables) == 2  # the item table, once, and positions, which are not compressed
+    served = finalize(built)
+    own = {name: t.nbytes for name, t in item.state_dict().items()}
+    whole = sum(own.values()) + position.num_rows * position.width * 4
+    assert served.bytes_tables == whole
+    assert price(configuration, catalog, REGISTRY).bytes_tables.high == whole
+    held = [tensor.data_ptr() for tensor in served.tensors().values() if tensor.numel()]
+    assert len(held) == len(set(held)), "no tensor may be stored under two names"
+    rows = item.lookup(torch.arange(item.num_rows))
+    x = torch.randn(3, item.width, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(item.score(x), x @ rows.T, atol=1e-4), "both ways read the same rows"
