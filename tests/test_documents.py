@@ -215,7 +215,7 @@ def test_the_first_document_shows_the_whole_way() -> None:
 def test_the_spaces_of_the_first_document_are_good() -> None:
     registry = Registry.discover()
     spaces = [check(b.text, FIRST, registry) for b in blocks(FIRST) if b.language == "yaml"]
-    assert [space.data.task for space in spaces] == ["retrieval", "ranking"]
+    assert [space.data.task for space in spaces] == ["retrieval", "ranking", "retrieval"]
     assert all(resolve(space.objectives, space.data.task) for space in spaces)
 
 

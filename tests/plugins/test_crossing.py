@@ -103,7 +103,7 @@ def chosen(kind: Kind) -> list[Chosen]:
     ]
 
 
-WHOLE = {"bpr-mf", "ease", "sasrec"}
+WHOLE = {"ease", "sasrec"}
 """Models that meet every combination; the others meet every pair of settings."""
 
 
