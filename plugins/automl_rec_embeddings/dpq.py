@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from automl_rec.plugin import Field, Table, Use, dense_bytes
+from automl_rec.plugin import Field, Phase, Table, Use, dense_bytes
 from automl_rec_embeddings.combinations.sum import Sum
 from automl_rec_embeddings.composition import ComposedTable
 from automl_rec_embeddings.id_transforms.identity import Identity
@@ -15,8 +15,9 @@ from automl_rec_embeddings.row_stores.word_rows import Vocabulary, WordRows
 from automl_rec_embeddings.sizing import SizedEmbedding, Structure
 
 if TYPE_CHECKING:
-    from automl_rec.plugin import Loss, Phase, Precision, Step
+    from automl_rec.plugin import Loss, Precision, Step
 
+QUERIES_THEN_WORDS = (Phase("queries", 0.5), Phase("words", 0.5))
 MOST_WORDS = 256
 """A code is a byte."""
 RESTART_STEPS = 100
@@ -30,7 +31,8 @@ class Dpq(SizedEmbedding):
     table that this would not make smaller keeps full rows.
 
     Source: Chen et al., ICML 2020 (product quantisation of embeddings, nearest words); the
-    commitment loss and its weight are those of van den Oord et al., 2017. Ours gives the slopes of
+    commitment loss and its weight are those of van den Oord et al., 2017. Ours trains the queries
+    alone in the first half of the epochs and finds the first words by k-means, gives the slopes of
     the task to the words too, does not normalise distances over a batch, and lets words that no
     row was read as for a while restart as queries.
     """
@@ -83,14 +85,24 @@ class Dpq(SizedEmbedding):
         output = SameWidth(field.width)
         return ComposedTable(field, Identity(rows), [store], Sum(), output, generator)
 
-    def begin(self, phase: "Phase", generator: torch.Generator) -> None:
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """See `LifeCycle.phases`; one, where every table stays full."""
+        return QUERIES_THEN_WORDS if self._stores else super().phases
+
+    def begin(self, phase: Phase, generator: torch.Generator) -> None:
         """See `LifeCycle.begin`."""
         for store in self._trained():
-            store.begin(generator)
+            store.begin(generator, plain=phase == QUERIES_THEN_WORDS[0])
+
+    def end(self, phase: Phase) -> None:
+        """See `LifeCycle.end`: the first words."""
+        for store in self._trained():
+            store.find()
 
     def loss(self, own: "Loss") -> Tensor:
         """See `LifeCycle.loss`: with the distances of words and queries."""
-        stores = self._trained()
+        stores = [store for store in self._trained() if not store.plain]
         for store in stores:
             store.listen(self._commitment)
         total = own()
@@ -100,7 +112,8 @@ class Dpq(SizedEmbedding):
         """See `LifeCycle.after_step`."""
         if step.number % RESTART_STEPS == 0:
             for store in self._trained():
-                store.restart()
+                if not store.plain:
+                    store.restart()
 
     def _trained(self) -> list[WordRows]:
         return [store for store in self._stores if store.weight.trainable.requires_grad]

@@ -1,7 +1,7 @@
 """Rows on a grid of integers, each row with a step of its own."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -134,20 +134,9 @@ class SteppedRows(StoredRows):
         return self.steps
 
     def _on_grid(self, rows: Tensor, steps: Tensor) -> Tensor:
-        """Rows (B, D) rounded to multiples of steps (B,).
-
-        The slope of a row is that of its rounded one. A step's is the rounding error that it
-        scales, or, where a value is out of its reach, the largest integer.
-        """
-        held, steps = rows.detach(), steps[:, None]
-        integers = self._integers(held, steps.detach())
-        rounded = torch.where(steps > 0, integers * steps.detach(), held)
-        if not torch.is_grad_enabled():
-            return rounded
-        exact = held / torch.where(steps > 0, steps.detach(), 1.0)
-        slopes = integers - torch.where(exact.abs() > self._largest, 0.0, exact)
-        scaled = slopes * steps
-        return rounded + (rows - held) + (scaled - scaled.detach())
+        """Rows (B, D) rounded to multiples of steps (B,), where these are not 0."""
+        rounded: Tensor = _Rounded.apply(rows, steps[:, None], self._largest)  # type: ignore[no-untyped-call]
+        return rounded if bool(steps.all()) else torch.where(steps[:, None] > 0, rounded, rows)
 
     def _integers(self, rows: Tensor, steps: Tensor) -> Tensor:
         exact = rows / torch.where(steps > 0, steps, 1.0)
@@ -156,6 +145,31 @@ class SteppedRows(StoredRows):
     def _fitted(self, rows: Tensor, steps: Tensor) -> Tensor:
         """The steps (M,), where they are 0 those with which the largest value just fits."""
         return torch.where(steps > 0, steps, rows.abs().amax(1) / self._largest)
+
+
+class _Rounded(torch.autograd.Function):
+    """Rows (B, D) rounded to multiples of steps (B, 1).
+
+    The slope of a row is that of its rounded one. A step's is the rounding error that it scales,
+    or, where a value is out of its reach, the largest integer.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, steps: Tensor, largest: int) -> Tensor:
+        ctx.save_for_backward(rows, steps)
+        ctx.largest = largest
+        return (rows / steps).round_().clamp_(-largest, largest).mul_(steps)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Any) -> tuple[Tensor, Tensor | None, None]:
+        (slope,) = slopes
+        rows, steps = ctx.saved_tensors
+        if not ctx.needs_input_grad[1]:
+            return slope, None, None
+        exact = rows / steps
+        kept = exact.clamp(-ctx.largest, ctx.largest)
+        errors = kept.round().sub_(exact.mul_(kept == exact))
+        return slope, errors.mul_(slope).sum(1, keepdim=True), None
 
 
 def stochastic_round(values: Tensor, generator: torch.Generator) -> Tensor:

@@ -49,7 +49,12 @@ class WordRows(StoredRows):
     """Full rows of queries in training; a code a part, and the words, when served.
 
     A part of a row is read as the nearest word. The word gets its slopes, and the query gets them
-    straight through. `distance`, added to the loss, draws the two together.
+    straight through. `distance`, added to the loss, draws the two together. Before there are words
+    worth reading, queries may be trained as they are.
+
+    Attributes:
+        words: (K, D) parameter, until the store is settled.
+        plain: whether queries are read as they are.
     """
 
     exact = False
@@ -73,22 +78,23 @@ class WordRows(StoredRows):
         if vocabulary.frequent is not None and not common.is_meta:
             common[torch.from_numpy(vocabulary.frequent)] = True
         self.register_buffer("common", common, persistent=False)
+        self.plain = False
         self._heard: list[Tensor] | None = None
         self._commitment = 0.0
 
     def read(self, slots: Tensor) -> Tensor:
         """See `RowStore.read`."""
         queries = self.weight.matrix.gather(slots)
-        return queries if self.words is None else self._worded(queries, slots)
+        return queries if self._as_they_are else self._worded(queries, slots)
 
     def rows(self) -> Tensor:
         """See `RowStore.rows`."""
         rows = super().rows()
-        return rows if self.words is None else self._worded(rows, torch.arange(self.size))
+        return rows if self._as_they_are else self._worded(rows, torch.arange(self.size))
 
     def score(self, x: Tensor) -> Tensor:
         """See `RowStore.score`."""
-        return super().score(x) if self.words is None else x @ self.rows().T
+        return super().score(x) if self._as_they_are else x @ self.rows().T
 
     def initialise(self, mean: float, std: float, generator: torch.Generator) -> None:
         """See `RowStore.initialise`; words start as queries of rows that may use them."""
@@ -97,18 +103,24 @@ class WordRows(StoredRows):
             with torch.no_grad():
                 self._learned.copy_(self.weight.trainable[self._drawn_rows(generator)])
 
-    @torch.no_grad()
     def assign(self, rows: Tensor) -> None:
-        """See `RowStore.assign`; words are found by k-means, unless those it has are nearer."""
+        """See `RowStore.assign`."""
         super().assign(rows)
-        before, error = self._learned.clone(), self._error(rows)
-        self._learned.copy_(self._found(rows))
-        if self._error(rows) > error:
+        self.find()
+
+    @torch.no_grad()
+    def find(self) -> None:
+        """Chooses words for the queries by k-means, unless those it has are nearer."""
+        queries, before = self.weight.matrix.dense(), self._learned.clone()
+        error = self._error(queries)
+        self._learned.copy_(self._found(queries))
+        if self._error(queries) > error:
             self._learned.copy_(before)
 
-    def begin(self, generator: torch.Generator) -> None:
-        """Draws the seed of all restarts."""
+    def begin(self, generator: torch.Generator, *, plain: bool) -> None:
+        """Draws the seed of all restarts, and says how queries are read from here on."""
         self._draws.begin(generator)
+        self.plain = plain
 
     def listen(self, commitment: float) -> None:
         """What is read from here on counts for `distance`.
@@ -134,12 +146,18 @@ class WordRows(StoredRows):
 
     def settle(self) -> None:
         """See `RowStore.settle`."""
-        matrix, words = self.weight.matrix, self._learned.detach()
+        matrix, words = self.weight.matrix, self._learned
         if not isinstance(matrix, TrainableMatrix):  # as on the meta device, before tensors come
+            if self.plain:
+                self.find()
             codes = self._codes(matrix.dense(), torch.arange(self.size))
-            self.weight.matrix = CodebookMatrix(codes, DenseMatrix(words.clone()))
+            self.weight.matrix = CodebookMatrix(codes, DenseMatrix(words.detach().clone()))
         self.words = self.draws = self.used = self.common = None
         self.computed = False
+
+    @property
+    def _as_they_are(self) -> bool:
+        return self.plain or self.words is None
 
     @property
     def _learned(self) -> nn.Parameter:
