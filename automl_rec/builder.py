@@ -33,7 +33,7 @@ from automl_rec.plugin import (
     Weight,
 )
 from automl_rec.plugin.form import ZERO, index_bits
-from automl_rec.plugin.matrix import blank, describe
+from automl_rec.plugin.matrices.describing import blank, describe
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Configuration
 

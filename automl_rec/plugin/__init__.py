@@ -45,24 +45,17 @@ if TYPE_CHECKING:
     )
     from automl_rec.plugin.layers import Layers, Linear
     from automl_rec.plugin.life_cycle import LifeCycle, Loss, Phase, Step
-    from automl_rec.plugin.matrix import (
-        BitmapMatrix,
-        BlockMatrix,
-        CodebookMatrix,
-        CornerMatrix,
-        CsrMatrix,
-        DenseMatrix,
-        LowRankMatrix,
-        Matrix,
-        TrainableMatrix,
-        from_integers,
-        in_blocks,
-        in_blocks_shape,
-        keep,
-        keep_shape,
-        map_leaves,
-        quantise,
-    )
+    from automl_rec.plugin.matrices.blocks import BlockMatrix, in_blocks, in_blocks_shape
+    from automl_rec.plugin.matrices.codes import CodebookMatrix
+    from automl_rec.plugin.matrices.corner import CornerMatrix
+    from automl_rec.plugin.matrices.dense import DenseMatrix, from_integers
+    from automl_rec.plugin.matrices.keeping import keep, keep_shape
+    from automl_rec.plugin.matrices.leaves import map_leaves
+    from automl_rec.plugin.matrices.low_rank import LowRankMatrix
+    from automl_rec.plugin.matrices.matrix import Matrix
+    from automl_rec.plugin.matrices.quantising import quantise
+    from automl_rec.plugin.matrices.sparse import BitmapMatrix, CsrMatrix
+    from automl_rec.plugin.matrices.trainable import TrainableMatrix
     from automl_rec.plugin.model import (
         ClosedFormModel,
         GradientModel,
@@ -101,24 +94,17 @@ _HOMES = {
     ),
     "layers": ("Layers", "Linear"),
     "life_cycle": ("LifeCycle", "Loss", "Phase", "Step"),
-    "matrix": (
-        "BitmapMatrix",
-        "BlockMatrix",
-        "CodebookMatrix",
-        "CornerMatrix",
-        "CsrMatrix",
-        "DenseMatrix",
-        "LowRankMatrix",
-        "Matrix",
-        "TrainableMatrix",
-        "from_integers",
-        "in_blocks",
-        "in_blocks_shape",
-        "keep",
-        "keep_shape",
-        "map_leaves",
-        "quantise",
-    ),
+    "matrices.blocks": ("BlockMatrix", "in_blocks", "in_blocks_shape"),
+    "matrices.codes": ("CodebookMatrix",),
+    "matrices.corner": ("CornerMatrix",),
+    "matrices.dense": ("DenseMatrix", "from_integers"),
+    "matrices.keeping": ("keep", "keep_shape"),
+    "matrices.leaves": ("map_leaves",),
+    "matrices.low_rank": ("LowRankMatrix",),
+    "matrices.matrix": ("Matrix",),
+    "matrices.quantising": ("quantise",),
+    "matrices.sparse": ("BitmapMatrix", "CsrMatrix"),
+    "matrices.trainable": ("TrainableMatrix",),
     "model": (
         "ClosedFormModel",
         "GradientModel",

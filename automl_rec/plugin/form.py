@@ -349,10 +349,15 @@ class Blocks:
 Form: TypeAlias = Leaf | Product | Either | Coded | Blocks
 
 
+def leaf_form(rows: int, columns: int, entries: int, precision: Precision) -> Leaf:
+    """The form of a matrix with so many entries."""
+    sizes = [Interval(size, size) for size in (rows, columns, entries)]
+    return Leaf(sizes[0], sizes[1], sizes[2], precision)
+
+
 def dense_form(rows: int, columns: int) -> Leaf:
     """The form of a dense float32 matrix."""
-    size = rows * columns
-    return Leaf(Interval(rows, rows), Interval(columns, columns), Interval(size, size))
+    return leaf_form(rows, columns, rows * columns, "fp32")
 
 
 def blocks_form(rows: int, columns: int, blocks: int, kept: int) -> Blocks:

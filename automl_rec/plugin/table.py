@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from automl_rec.plugin.matrix import TrainableMatrix
+from automl_rec.plugin.matrices.trainable import TrainableMatrix
 from automl_rec.plugin.weight import Use, Weight
 
 if TYPE_CHECKING:

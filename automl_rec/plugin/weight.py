@@ -8,7 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from automl_rec.plugin.form import Form, Interval, dense_form
-from automl_rec.plugin.matrix import Matrix, TrainableMatrix, cut, from_scipy, store
+from automl_rec.plugin.matrices.corner import cut
+from automl_rec.plugin.matrices.keeping import from_scipy
+from automl_rec.plugin.matrices.matrix import Matrix
+from automl_rec.plugin.matrices.trainable import TrainableMatrix, store
 
 Role: TypeAlias = Literal["table", "linear", "item-item"]
 

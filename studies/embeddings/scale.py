@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 
 from automl_rec.plugin import Catalog, Embedding, Field, Histories, Table
-from automl_rec.plugin.matrix import blank, describe
+from automl_rec.plugin.matrices.describing import blank, describe
 from automl_rec.registry import Registry
 from automl_rec.testing.settings import settings_of
 from automl_rec.training.adam import Adam

@@ -27,7 +27,10 @@ from automl_rec.plugin import (
     map_leaves,
     quantise,
 )
-from automl_rec.plugin.matrix import blank, cut, describe, from_scipy, store
+from automl_rec.plugin.matrices.corner import cut
+from automl_rec.plugin.matrices.describing import blank, describe
+from automl_rec.plugin.matrices.keeping import from_scipy
+from automl_rec.plugin.matrices.trainable import store
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int16", "int8", "int4")
 

@@ -1,0 +1,80 @@
+"""Layouts as plain data, and matrices of such shapes without values."""
+
+from typing import Any, cast
+
+import torch
+
+from automl_rec.plugin.form import LARGEST_INTEGER, Leaf, Precision
+from automl_rec.plugin.matrices.blocks import BlockMatrix
+from automl_rec.plugin.matrices.codes import CodebookMatrix
+from automl_rec.plugin.matrices.corner import CornerMatrix
+from automl_rec.plugin.matrices.dense import DenseMatrix
+from automl_rec.plugin.matrices.low_rank import LowRankMatrix
+from automl_rec.plugin.matrices.matrix import Matrix
+from automl_rec.plugin.matrices.sparse import BitmapMatrix, CsrMatrix, SparseMatrix
+from automl_rec.plugin.matrices.values import precision_of, stored_as
+
+
+def describe(matrix: Matrix) -> dict[str, Any]:
+    """The layout as plain data, from which `blank` makes a matrix of the same shape."""
+    if isinstance(matrix, LowRankMatrix):
+        factors = {"left": describe(matrix.left), "right": describe(matrix.right)}
+        return {"layout": "low-rank", "zero_diagonal": matrix.zero_diagonal, **factors}
+    if isinstance(matrix, CornerMatrix):
+        sizes = {"rows": matrix.rows, "columns": matrix.columns}
+        return {"layout": "corner", **sizes, "corner": describe(matrix.corner)}
+    if isinstance(matrix, CodebookMatrix):
+        sizes = {"rows": matrix.rows, "parts": matrix.parts}
+        return {"layout": "codes", **sizes, "words": describe(matrix.words)}
+    if isinstance(matrix, BlockMatrix):
+        sizes = {"rows": matrix.rows, "columns": matrix.columns, "number": matrix.number}
+        return {"layout": "blocks", **sizes, "pieces": describe(matrix.pieces)}
+    stored = cast("DenseMatrix | SparseMatrix", matrix)
+    layout = {DenseMatrix: "dense", CsrMatrix: "csr", BitmapMatrix: "bitmap"}[type(stored)]
+    return {
+        "layout": layout,
+        "rows": stored.rows,
+        "columns": stored.columns,
+        "entries": int(cast("Leaf", stored.form()).entries.low),
+        "precision": precision_of(stored.values),
+    }
+
+
+def blank(description: dict[str, Any]) -> Matrix:
+    """A matrix on the meta device with the layout and shapes of a description.
+
+    Raises:
+        KeyError: the description lacks a field or names no layout.
+    """
+    layout = description["layout"]
+    if layout == "low-rank":
+        left, right = blank(description["left"]), blank(description["right"])
+        return LowRankMatrix(left, right, zero_diagonal=bool(description["zero_diagonal"]))
+    if layout == "corner":
+        sizes = int(description["rows"]), int(description["columns"])
+        return CornerMatrix(*sizes, blank(description["corner"]))
+    if layout == "codes":
+        with torch.device("meta"):
+            codes = torch.empty(int(description["rows"]), int(description["parts"]))
+        return CodebookMatrix(codes, blank(description["words"]))
+    if layout == "blocks":
+        pieces = blank(description["pieces"])
+        with torch.device("meta"):
+            blocks, places = torch.empty(int(description["rows"])), torch.empty(pieces.rows)
+        sizes = int(description["columns"]), int(description["number"])
+        return BlockMatrix(*sizes, blocks, places, pieces)
+    rows, columns, entries = (int(description[name]) for name in ("rows", "columns", "entries"))
+    precision: Precision = description["precision"]
+    with torch.device("meta"):
+        scale = torch.empty(rows) if precision in LARGEST_INTEGER else None
+        if layout == "dense":
+            values = stored_as(torch.empty(rows, columns), precision)
+            return DenseMatrix(values, scale, columns=columns)
+        values = stored_as(torch.empty(entries), precision)
+        if layout == "csr":
+            indptr, indices = torch.empty(rows + 1), torch.empty(entries)
+            return CsrMatrix(columns, indptr, indices, values, scale)
+        if layout == "bitmap":
+            bits = torch.empty(-(-rows * columns // 8), dtype=torch.uint8)
+            return BitmapMatrix(rows, columns, bits, values, scale, entries=entries)
+    raise KeyError(layout)

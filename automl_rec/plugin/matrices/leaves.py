@@ -1,0 +1,24 @@
+"""What matrices are made of."""
+
+from collections.abc import Callable
+
+from automl_rec.plugin.matrices.blocks import BlockMatrix
+from automl_rec.plugin.matrices.codes import CodebookMatrix
+from automl_rec.plugin.matrices.corner import CornerMatrix
+from automl_rec.plugin.matrices.low_rank import LowRankMatrix
+from automl_rec.plugin.matrices.matrix import Matrix
+
+
+def map_leaves(matrix: Matrix, change: Callable[[Matrix], Matrix]) -> Matrix:
+    """The matrix with what it is made of changed: factors, corner, codebook, pieces, or itself."""
+    if isinstance(matrix, CodebookMatrix):
+        return CodebookMatrix(matrix.codes, map_leaves(matrix.words, change))
+    if isinstance(matrix, BlockMatrix):
+        pieces = map_leaves(matrix.pieces, change)
+        return BlockMatrix(matrix.columns, matrix.number, matrix.blocks, matrix.places, pieces)
+    if isinstance(matrix, CornerMatrix):
+        return CornerMatrix(matrix.rows, matrix.columns, map_leaves(matrix.corner, change))
+    if isinstance(matrix, LowRankMatrix):
+        left, right = map_leaves(matrix.left, change), map_leaves(matrix.right, change)
+        return LowRankMatrix(left, right, zero_diagonal=matrix.zero_diagonal)
+    return change(matrix)
