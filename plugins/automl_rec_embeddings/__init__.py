@@ -253,10 +253,10 @@ DPQ = Component(
     summary="Rows put together from the nearest words of a codebook, part by part.",
     source=(
         "Differentiable product quantisation, nearest words (Chen et al., ICML 2020): full query "
-        "rows in training, codes and a codebook when served. In ours the words also get the "
-        "slopes of the task, unused words restart as queries, and a commitment loss holds queries "
-        "near their words (van den Oord et al., 2017). Rows given by a closed form are fitted by "
-        "k-means."
+        "rows in training, codes and a codebook when served. Ours trains queries alone for half of "
+        "the epochs and starts words at their k-means, gives words the slopes of the task, "
+        "restarts unused ones as queries, and holds queries near their words by a commitment loss "
+        "(van den Oord et al., 2017). Rows given by a closed form are fitted by k-means."
     ),
     implementation="automl_rec_embeddings.dpq:Dpq",
     hyperparameters={

@@ -21,6 +21,13 @@ def test_the_nearest_centre_is_that_of_the_least_distance() -> None:
     assert torch.allclose(squared, distances.min(1).values.square(), atol=1e-5)
 
 
+def test_the_first_of_equally_near_centres_is_chosen() -> None:
+    centres = drawn(5, 4).repeat(60, 1)
+    chosen, squared = nearest(centres, centres)
+    assert torch.equal(chosen, torch.arange(300) % 5)
+    assert squared.max() < 1e-5
+
+
 def test_every_centre_is_the_mean_of_the_vectors_that_chose_it() -> None:
     vectors = drawn(3000, 4)
     for rows in (300, 3000):  # all of them in the sample, and not
