@@ -9,6 +9,7 @@ results is not trained again.
 
 import argparse
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -18,8 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from study import HERE, PROJECT, RESULTS, Host, Study, Training, data_section, found, read_study
+from train_one import answer
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+PROCESSES = multiprocessing.get_context("forkserver")
+LOADED_ONCE = ["torch", "automl_rec.evaluation", "automl_rec.search.shipping"]
+"""Modules that every training needs, which take longer to load than some trainings."""
 
 
 def chosen(study: Study, asked: argparse.Namespace) -> list[Training]:
@@ -43,9 +48,9 @@ def missing(trainings: list[Training], *, again: bool) -> list[Training]:
     return [t for t in trainings if again or t.key not in known[t.host.name]]
 
 
-def request(training: Training, data: dict[str, Any]) -> str:
+def request(training: Training, data: dict[str, Any]) -> dict[str, Any]:
     host = training.host
-    asked = {
+    return {
         "data": data,
         "objectives": host.objectives,
         "full": host.model,
@@ -54,26 +59,22 @@ def request(training: Training, data: dict[str, Any]) -> str:
         "seed": training.seed,
         "seconds": host.seconds,
     }
-    return json.dumps(asked)
 
 
-def train(
-    training: Training, data: dict[str, Any], end: float, work: Path
-) -> dict[str, Any] | None:
-    """What a process of its own found; None if it failed, or if time was up before it began."""
+def train(training: Training, data: dict[str, Any], end: float) -> dict[str, Any] | None:
+    """What a process of its own found; None if time was up before it began."""
     if time.monotonic() >= end:
         return None
-    done = subprocess.run(
-        [sys.executable, str(HERE / "train_one.py"), request(training, data)],
-        env=os.environ | dict.fromkeys(THREAD_VARIABLES, "1"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        (work / f"{training.key}.log").write_text(f"{training.title}\n\n{done.stderr}")
-        return {"failed": done.stderr.strip().splitlines()[-1]}
-    return json.loads(done.stdout.splitlines()[-1])
+    receiving, sending = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=answer, args=(request(training, data), sending))
+    process.start()
+    sending.close()
+    try:
+        line: dict[str, Any] = receiving.recv()
+    except EOFError:
+        line = {}
+    process.join()
+    return line or {"failed": f"ended with status {process.exitcode}", "log": ""}
 
 
 def keep(host: Host, training: Training, line: dict[str, Any]) -> None:
@@ -93,7 +94,8 @@ def wording(line: dict[str, Any]) -> str:
     for fault in ("infeasible", "diverged", "failed"):
         if fault in line:
             return f"{fault}: {line[fault]}"
-    quality, value = next(iter(line["test"].items()))
+    # Of validation: what is seen while the study is made must not be of test.
+    quality, value = next(iter(line["validation"].items()))
     share = line["bytes_tables"] / line["full_bytes"]
     stopped = f", ended by {line['stopped']}" if line["stopped"] else ""
     return f"{quality} {value:.4f}, {share:.4f} of the bytes, {line['cpu_seconds']:.0f} s{stopped}"
@@ -103,17 +105,21 @@ def run(trainings: list[Training], asked: argparse.Namespace) -> int:
     """Trains them, some at once; 1 if any failed."""
     end = time.monotonic() + 60 * asked.minutes
     data = {host: data_section(host) for host in {t.host.data for t in trainings}}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    PROCESSES.set_forkserver_preload(LOADED_ONCE)
     RESULTS.mkdir(exist_ok=True)
     asked.work.mkdir(parents=True, exist_ok=True)
     failed = 0
     with ThreadPoolExecutor(asked.jobs) as pool:
-        running = {pool.submit(train, t, data[t.host.data], end, asked.work): t for t in trainings}
+        running = {pool.submit(train, t, data[t.host.data], end): t for t in trainings}
         for number, future in enumerate(as_completed(running), 1):
             training, line = running[future], future.result()
             if line is None:
                 continue
             if "failed" in line:
                 failed += 1
+                told = f"{training.title}\n\n{line['log']}"
+                (asked.work / f"{training.key}.log").write_text(told)
             else:
                 keep(training.host, training, line)
             print(f"{number}/{len(trainings)} {training.title}: {wording(line)}", flush=True)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ class Host:
 
     Attributes:
         settings: the names of what is trained on it.
+        budgets: at which of the study's.
         seeds: how many.
         seconds: wall time of each training.
     """
@@ -31,6 +32,7 @@ class Host:
     objectives: tuple[str, ...]
     model: dict[str, dict[str, Any]]
     settings: tuple[str, ...]
+    budgets: tuple[float, ...]
     seeds: int
     seconds: float
 
@@ -79,7 +81,7 @@ class Study:
     budgets: tuple[float, ...]
     hosts: dict[str, Host]
     settings: dict[str, dict[str, Any]]
-    comparisons: dict[str, dict[str, Any]] = field(default_factory=dict)
+    comparisons: dict[str, dict[str, Any]]
 
     def trainings(self, most_seeds: int | None = None) -> list[Training]:
         """Seed by seed; in each, host by host, from the largest tables to the smallest."""
@@ -89,7 +91,7 @@ class Study:
             for seed in seeds[:most_seeds]
             for host in self.hosts.values()
             if seed < host.seeds
-            for budget in (None, *self.budgets)
+            for budget in (None, *host.budgets)
             for setting in host.settings
             for training in self._training(host, setting, budget, seed)
         ]
@@ -116,19 +118,22 @@ class Study:
 
 def read_study() -> Study:
     told = yaml.safe_load((HERE / "study.yaml").read_text())
-    hosts = {
-        name: Host(
-            name,
-            host["data"],
-            tuple(host["objectives"]),
-            host["model"],
-            tuple(host.get("settings", told["settings"])),
-            host["seeds"],
-            host["seconds"],
-        )
-        for name, host in told["hosts"].items()
-    }
-    return Study(tuple(told["budgets"]), hosts, told["settings"], told.get("comparisons", {}))
+    hosts = {name: _host(name, host, told) for name, host in told["hosts"].items()}
+    return Study(tuple(told["budgets"]), hosts, told["settings"], told["comparisons"])
+
+
+def _host(name: str, host: dict[str, Any], study: dict[str, Any]) -> Host:
+    settings = host.get("settings", study["settings"])
+    return Host(
+        name,
+        host["data"],
+        tuple(host["objectives"]),
+        host["model"],
+        tuple(setting for setting in settings if setting not in host.get("without", ())),
+        tuple(host.get("budgets", study["budgets"])),
+        host["seeds"],
+        host["seconds"],
+    )
 
 
 def data_section(name: str) -> dict[str, Any]:

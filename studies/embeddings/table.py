@@ -206,6 +206,30 @@ def lookup_lines() -> list[str]:
     return [*grid([*head, "specification: us (x full)", "specification: MB"], rows), ""]
 
 
+def scale_lines() -> list[str]:
+    path = RESULTS / "scale.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    head = [
+        "scheme",
+        "table, MB",
+        "file, MB",
+        "peak: built, MB",
+        "trained, MB",
+        "all, MB",
+        "a step",
+    ]
+    sizes = ("table_bytes", "file_bytes", "build_bytes", "train_bytes", "all_bytes")
+    rows = [
+        [
+            line["scheme"],
+            *(f"{line[size] / 1e6:,.1f}" for size in sizes),
+            f"{1e3 * line['step_seconds']:,.0f} ms",
+        ]
+        for line in lines
+    ]
+    return [*grid(head, rows), ""] if rows else []
+
+
 def _times(value: float, full: float) -> str:
     return f"{value:,.0f} ({value / full:.1f})"
 
@@ -226,6 +250,7 @@ def main() -> None:
     write("tables", [line for lines in (*tables, *compared) for line in lines][:-1])
     write("fronts", front_lines(study, found)[:-1])
     write("lookups", lookup_lines()[:-1])
+    write("scale", scale_lines()[:-1])
 
 
 if __name__ == "__main__":

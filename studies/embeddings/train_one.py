@@ -1,14 +1,11 @@
-"""Trains one configuration, on one thread, and prints what it found as JSON: train_one.py REQUEST.
+"""One training, on one thread, in the process that `run.py` starts for it."""
 
-The request is JSON: data, objectives, model, full (the host's model), embedding, seed, seconds.
-"""
-
-import json
 import os
 import resource
-import sys
 import time
+import traceback
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +76,12 @@ def trained(
     }
 
 
-def main(asked: dict[str, Any]) -> dict[str, Any]:
+def train_one(asked: dict[str, Any]) -> dict[str, Any]:
+    """What was found, as a line of the results.
+
+    Args:
+        asked: data, objectives, full (the host's model), model, embedding, seed, seconds.
+    """
     torch.set_num_threads(1)
     registry = Registry.discover()
     host = space_of(asked, asked["full"], registry)
@@ -96,5 +98,10 @@ def main(asked: dict[str, Any]) -> dict[str, Any]:
         return line | {"diverged": str(error)}
 
 
-if __name__ == "__main__":
-    print(json.dumps(main(json.loads(sys.argv[1]))))
+def answer(asked: dict[str, Any], sending: Connection) -> None:
+    """Sends what was found, or how it failed."""
+    try:
+        line = train_one(asked)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other trainings go on
+        line = {"failed": f"{type(error).__name__}: {error}", "log": traceback.format_exc()}
+    sending.send(line)
