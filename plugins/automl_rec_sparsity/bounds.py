@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from automl_rec.plugin import Either, Form, Interval, Leaf
+from automl_rec.plugin import Either, Form, Interval, Leaf, Product
 from automl_rec_sparsity.selection import budget
 
 ZERO = Interval(0, 0)
@@ -46,11 +46,11 @@ def kept_overall(forms: Mapping[str, Form], density: float, *, spare_rows: bool)
 
 def _total(form: Form, of: Callable[[Leaf], Interval]) -> Interval:
     """The sum over the matrices that a form will have."""
-    if isinstance(form, Leaf):
-        return of(form)
     if isinstance(form, Either):
         return _total(form.first, of).hull(_total(form.second, of))
-    return _total(form.left, of) + _total(form.right, of)
+    if isinstance(form, Product):
+        return _total(form.left, of) + _total(form.right, of)
+    return sum((of(leaf) for leaf in form.leaves()), ZERO)
 
 
 def _places(leaf: Leaf) -> Interval:
