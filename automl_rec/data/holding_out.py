@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from automl_rec.errors import DataError
 from automl_rec.plugin import Catalog, Feature, Histories, RowTable, Sampling
 
 Flags = npt.NDArray[np.bool_]
@@ -16,14 +17,17 @@ def hold_out(
 ) -> tuple[Catalog, Catalog]:
     """Splits what batches are made of: what remains, and what is held out.
 
-    Held out are events where a model learns from pairs, users where it learns from sequences, and
-    rows where it learns from rows; each is drawn uniformly.
+    Held out are events where a model learns from pairs, users with a sequence where it learns from
+    these, and rows where it learns from rows; each is drawn uniformly.
 
     Args:
         catalog: the train part.
         sampling: what the model learns from.
         share: held out, above 0 and below 1; at least one, and never all.
         generator: of the draw.
+
+    Raises:
+        DataError: there are no two of what is drawn.
     """
     if sampling.batch == "rows":
         assert catalog.rows is not None, "only the data of the task ranking have rows"
@@ -35,13 +39,21 @@ def hold_out(
     if sampling.batch == "pairs":
         held = _drawn(len(histories.items), share, generator)
     else:
-        users = _drawn(histories.num_users, share, generator)
-        held = np.repeat(users, histories.lengths)
+        # A batch of users with a single event would be empty.
+        users = np.flatnonzero(histories.lengths >= 2)
+        chosen = np.zeros(histories.num_users, bool)
+        chosen[users[_drawn(len(users), share, generator)]] = True
+        held = np.repeat(chosen, histories.lengths)
     first, second = (_events(catalog, chosen) for chosen in (~held, held))
     return first, second
 
 
 def _drawn(size: int, share: float, generator: torch.Generator) -> Flags:
+    if size < 2:
+        raise DataError(
+            f"Holding a part of train out takes at least 2 events, sequences or rows, got {size}. "
+            f"Choose an embedding that holds nothing out, or give more data."
+        )
     count = min(max(round(share * size), 1), size - 1)
     held = np.zeros(size, bool)
     held[torch.randperm(size, generator=generator)[:count].numpy()] = True

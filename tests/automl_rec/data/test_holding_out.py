@@ -6,8 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from automl_rec.data.batches import batches_of
 from automl_rec.data.holding_out import hold_out
-from automl_rec.plugin import Catalog, Sampling
+from automl_rec.errors import DataError
+from automl_rec.plugin import Catalog, Histories, Sampling
 from automl_rec.testing.planted import planted_rows, planted_sequences, planted_tiny
 
 
@@ -87,3 +89,18 @@ def test_neither_part_is_ever_empty(share: float) -> None:
     for batch in ("pairs", "sequences"):
         parts = hold_out(planted_tiny().catalog, Sampling(batch), share, generator())
         assert all(len(part.histories.items) for part in parts)
+
+
+def test_a_held_out_user_has_a_sequence_whoever_else_has_none() -> None:
+    indptr = np.array([0, *range(1, 40), 42, 45])  # 39 users met one item, the last two more
+    histories = Histories(indptr, np.arange(45, dtype=np.int32))
+    sampling = Sampling("sequences", length=5)
+    for seed in range(5):
+        _, held = hold_out(Catalog(45, histories), sampling, 0.1, generator(seed))
+        assert len(batches_of(held, sampling, 8)) == 1
+
+
+def test_nothing_to_draw_from_is_refused() -> None:
+    histories = Histories(np.array([0, 1, 4]), np.arange(4, dtype=np.int32))
+    with pytest.raises(DataError, match="at least 2 events, sequences or rows, got 1"):
+        hold_out(Catalog(4, histories), Sampling("sequences", length=5), 0.5, generator())
