@@ -21,7 +21,7 @@ def write_plot(host: Host, points: list[Point], path: Path) -> None:
     figure = Figure(figsize=(10, 6), layout="constrained")
     axes = figure.add_subplot()
     _draw_front(axes, host, points)
-    styles = itertools.cycle(zip(COLOURS, itertools.cycle(MARKERS), strict=False))
+    styles = zip(itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False)
     references = itertools.cycle("x+1234")
     for setting in dict.fromkeys(point.setting for point in points):
         of_it = sorted((p for p in points if p.setting == setting), key=lambda p: p.tables)

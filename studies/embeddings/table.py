@@ -51,9 +51,9 @@ def host_lines(study: Study, host: Host, points: list[Point], refused: list[Refu
     counts = sorted({point.seeds for point in points})
     seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     full = next((p for p in points if p.setting == "full"), None)
-    whole = f" of {full.tables:,.0f}" if full else ""
+    whole = f"{full.tables:,.0f} " if full else ""
     told = (
-        f"{host.objectives[0]} on test (bytes of tables, as a share{whole} of full ones); "
+        f"{host.objectives[0]} on test (bytes of tables, as a share of the {whole}of full ones); "
         f"seeds: {seeds}."
     )
     return [
