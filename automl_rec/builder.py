@@ -18,6 +18,7 @@ from automl_rec.plugin import (
     Interval,
     Kind,
     Layers,
+    Matrix,
     Model,
     Product,
     Rank,
@@ -42,6 +43,8 @@ PRICED_ROWS = 1000
 """Operations and latency of a ranking model are those of so many rows: a list to be ordered."""
 LEARNT_COPIES = 4
 """Numbers that training keeps of one it learns: itself, its gradient and Adam's two moments."""
+DAMAGE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a structure that nobody wrote down so may raise where it is read."""
 OWNED_COPIES = 2
 """Numbers it keeps of one that an embedding steps by itself: no moments."""
 
@@ -227,6 +230,7 @@ def build(
 
 def finalize(built: Built) -> Served:
     """The trained model as it is served: settled, then low-rank, then sparse, then encoded."""
+    built.model.eval()  # tables may serve other rows than they train
     with torch.no_grad():
         built.model.finish()
         for weight in built.layers.weights.values():
@@ -254,28 +258,15 @@ def restore(
     Raises:
         ExportError: they do not fit the configuration.
     """
-    plan, layouts = structure["plan"], structure["layouts"]
-    with torch.device("meta"):
-        built = build(configuration, catalog, registry, seed=0, plan=plan)
-        _settle(built)
-    model = built.model
-    weights = _weights(model)
-    if set(weights) != set(layouts):
-        raise ExportError(
-            f"The layouts must describe the weights {sorted(weights)}, got {sorted(layouts)}. "
-            f"Export the configuration again with the plugins installed now."
-        )
     try:
-        for name, weight in weights.items():
-            weight.matrix = blank(layouts[name])
-        model.load_state_dict(dict(tensors), strict=True, assign=True)
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[-1].strip()
+        return _restored(configuration, catalog, registry, structure, tensors)
+    except DAMAGE as error:
+        reason = (str(error).splitlines() or [""])[-1].strip()
         raise ExportError(
-            f"The tensors do not fit the configuration {configuration.digest}: {reason}. "
+            f"The structure and the tensors do not fit the configuration {configuration.digest}: "
+            f"{reason or type(error).__name__}. "
             f"Export the configuration again with the plugins installed now."
         ) from error
-    return Served(model, plan)
 
 
 def price(configuration: Configuration, catalog: Catalog, registry: Registry) -> Price:
@@ -339,6 +330,45 @@ def _planned(
         layers = Layers(catalog, torch.Generator())
         model(catalog, layers, **own)
     return embedding.plan(layers.fields, catalog)
+
+
+def _restored(
+    configuration: Configuration,
+    catalog: Catalog,
+    registry: Registry,
+    structure: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+) -> Served:
+    plan, layouts = structure["plan"], structure["layouts"]
+    with torch.device("meta"):
+        built = build(configuration, catalog, registry, seed=0, plan=plan)
+        _settle(built)
+    weights = _weights(built.model)
+    if set(weights) != set(layouts):
+        raise ExportError(
+            f"The layouts must describe the weights {sorted(weights)}, got {sorted(layouts)}. "
+            f"Export the configuration again with the plugins installed now."
+        )
+    for name, weight in weights.items():
+        weight.matrix = _blank_for(weight, layouts[name])
+    _require_types(built.model, tensors)
+    built.model.load_state_dict(dict(tensors), strict=True, assign=True)
+    return Served(built.model, plan)
+
+
+def _blank_for(weight: Weight, layout: dict[str, Any]) -> Matrix:
+    matrix = blank(layout)
+    wanted, got = (weight.rows, weight.columns), (matrix.rows, matrix.columns)
+    if wanted != got:
+        raise ValueError(f"{weight.name} has shape {wanted}, its layout {got}")
+    return matrix
+
+
+def _require_types(model: Model, tensors: Mapping[str, Tensor]) -> None:
+    """Refuses tensors of other types than the model's, which assigning would let pass."""
+    for name, wanted in model.state_dict().items():
+        if name in tensors and tensors[name].dtype != wanted.dtype:
+            raise ValueError(f"{name} must be {wanted.dtype}, got {tensors[name].dtype}")
 
 
 def _settle(built: Built) -> None:

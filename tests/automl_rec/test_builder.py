@@ -1,8 +1,14 @@
 """Built, finalized, restored and priced models, through the installed components."""
 
+import copy
+import functools
+import json
 import math
+import operator
 import sys
+from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -23,13 +29,14 @@ from automl_rec.plugin import (
 )
 from automl_rec.registry import Plugin, Registry
 from automl_rec.space.configuration import Chosen, Configuration
-from automl_rec.testing.contract import configuration_of
+from automl_rec.testing.contract import configuration_of, same
 from automl_rec.testing.settings import settings_of
 
 EASE = Chosen("ease", {"regularization": 20.0})
 PRUNED = Chosen("magnitude", {"density": 0.1, "mode": "one-shot", "scope": "uniform"})
 GRADUAL = Chosen("magnitude", {"density": 0.1, "mode": "gradual", "scope": "uniform"})
 SVD = Chosen("svd", {"allocation": "uniform", "ratio": 0.2})
+DAMAGED = object()
 
 
 def fitted(configuration: Configuration, data: Prepared, registry: Registry) -> Served:
@@ -234,3 +241,60 @@ def test_a_compression_that_has_something_to_act_on_is_priced(
 ) -> None:
     configuration = configuration_of(with_untouchable, model, None, parts)
     assert price(configuration, prepared.catalog, with_untouchable).bytes.low > 0
+
+
+def damaged(part: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Places in a structure, and what is put there; `DAMAGED` stands for nothing."""
+    keys = part if isinstance(part, dict) else range(len(part)) if isinstance(part, list) else ()
+    for key in keys:
+        for wrong in (DAMAGED, None, "x", -1, {}, []):
+            yield (*path, key), wrong
+        yield from damaged(part[key], (*path, key))
+
+
+def put(structure: dict[str, Any], path: tuple[Any, ...], wrong: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(structure)
+    *outer, last = path
+    part = functools.reduce(operator.getitem, outer, changed)
+    if wrong is DAMAGED:
+        del part[last]
+    else:
+        part[last] = wrong
+    return changed
+
+
+@pytest.mark.parametrize("name", ["matryoshka", "dnis", "robe", "mgqe", "quant"])
+def test_a_damaged_structure_is_refused_or_harmless(
+    name: str, prepared: Prepared, registry: Registry
+) -> None:
+    component = registry.component("embedding", name)
+    embedding = Chosen(name, settings_of(component) | {"budget": 0.5})
+    configuration = configuration_of(registry, "bpr-mf", None, {"embedding": embedding})
+    served = finalize(build(configuration, prepared.catalog, registry, seed=0))
+    structure, tensors = json.loads(json.dumps(served.structure())), served.tensors()
+    refused = 0
+    for path, wrong in damaged(structure):
+        try:
+            parts = (put(structure, path, wrong), tensors)
+            loaded = restore(configuration, prepared.catalog, registry, *parts)
+        except ExportError as error:
+            refused += "do not fit" in str(error) or "must describe" in str(error)
+        else:
+            assert same(loaded.tensors(), tensors)
+    assert refused > 20
+
+
+def test_a_layout_of_another_shape_or_type_is_refused(
+    prepared: Prepared, registry: Registry
+) -> None:
+    served = fitted(Configuration(EASE), prepared, registry)
+    structure, tensors = served.structure(), served.tensors()
+    (name,) = structure["layouts"]
+    rows = structure["layouts"][name]["rows"]
+    halved = {n: tensor[: rows // 2] for n, tensor in tensors.items()}
+    smaller = put(structure, ("layouts", name, "rows"), rows // 2)
+    with pytest.raises(ExportError, match="has shape"):
+        restore(Configuration(EASE), prepared.catalog, registry, smaller, halved)
+    doubles = {n: tensor.double() for n, tensor in tensors.items()}
+    with pytest.raises(ExportError, match=r"must be torch\.float32, got torch\.float64"):
+        restore(Configuration(EASE), prepared.catalog, registry, structure, doubles)

@@ -4,6 +4,7 @@ from typing import Any, cast
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from automl_rec.builder import Built, build, finalize, price
 from automl_rec.errors import Infeasible
@@ -16,6 +17,7 @@ from automl_rec.testing.contract import (
     catalog_for,
     check_artefact,
     configuration_of,
+    learn,
     trained,
 )
 from automl_rec.testing.planted import planted_tiny
@@ -435,3 +437,14 @@ def test_a_nested_weight_keeps_its_zeros_while_it_trains() -> None:
         dense = weight.matrix.dense()
         assert not dense[~allowed].any()
         assert dense[allowed].all()
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_cosines_are_those_of_the_prefix_served(*, learns: bool) -> None:
+    made = configured("mf", of_width("mf", WIDTH) | {"loss": "ccl"}, level=2)
+    built = build(made, CATALOG, REGISTRY, seed=0)
+    if learns:
+        learn(built, CATALOG)
+    prefixes = {name: stored_rows(built, name)[:, :2] for name in ("user", "item")}
+    users, items = (normalize(prefixes[name]) for name in ("user", "item"))
+    assert torch.allclose(answers(finalize(built), CATALOG), users @ items.T, atol=1e-6)
