@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from automl_rec.cli.options import Commands, add_json, add_without
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from automl_rec.data import Prepared
     from automl_rec.data.request import Task
     from automl_rec.search.sampled_prices import PriceRange
@@ -33,6 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     from automl_rec.evaluation import require_measurable
     from automl_rec.objectives import resolve
     from automl_rec.registry import Registry
+    from automl_rec.search.reason import commonest
     from automl_rec.search.sampled_prices import sampled_prices
     from automl_rec.search.wording import counted
     from automl_rec.space.checker import read_space
@@ -54,12 +57,19 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"Note: {note}")
     print(f"\nPrices of {SAMPLED} random configurations:")
     print_table([_shown(price, space.data.task) for price in found])
+    most = commonest([reason for price in found for reason in price.reasons])
+    if most is not None:
+        print(f"The commonest refusal ({most[1]} of {_refused(found)}): {most[0]}")
     if all(price.refused == price.sampled for price in found):
         print(
             "No sampled configuration is feasible: each breaks a bound, or its parts cannot stand "
             "together. Loosen the bounds under objectives, or add smaller components."
         )
     return 0
+
+
+def _refused(found: "Sequence[PriceRange]") -> int:
+    return sum(price.refused for price in found)
 
 
 def _plain(price: "PriceRange") -> dict[str, Any]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from automl_rec.errors import Infeasible
-from automl_rec.objectives.amount import amount
 from automl_rec.objectives.objective import Measurement, Objective
 from automl_rec.search.early_stopping import Rule, Standing
 from automl_rec.search.engine import Engine, Event, Failed, Finished, Job, Reported, Started
@@ -30,7 +29,7 @@ from automl_rec.search.lessons import (
     upward,
     violations_of,
 )
-from automl_rec.search.pricing import Priced, Pricing
+from automl_rec.search.pricing import Priced, Pricing, bounds_broken
 from automl_rec.search.proposals import Proposal, Proposals
 from automl_rec.search.reason import reason_of, shorten
 from automl_rec.search.samplers import derive_seed
@@ -215,7 +214,7 @@ class Loop:
             self._refuse(proposal, "failed", reason_of(error))
         else:
             if priced.refused:
-                self._refuse(proposal, "pruned", _bounds_broken(priced, self._objectives), priced)
+                self._refuse(proposal, "pruned", bounds_broken(priced, self._objectives), priced)
             else:
                 self._start(proposal, priced)
 
@@ -447,13 +446,3 @@ def _time_note(event: Finished) -> str | None:
 
 def _seconds_of(running: _Running) -> float | None:
     return running.curve[-1].seconds if running.curve else None
-
-
-def _bounds_broken(priced: Priced, objectives: Sequence[Objective]) -> str:
-    parts = (
-        f"{o.name} at least {amount(priced.low[o.name], o.unit)}, "
-        f"{amount(priced.violations[o.name], o.unit)} beyond the bound"
-        for o in objectives
-        if priced.violations.get(o.name, 0.0) > 0
-    )
-    return f"Refused on price: {'; '.join(parts)}."

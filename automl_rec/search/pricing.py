@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from automl_rec.objectives.amount import amount
 from automl_rec.objectives.objective import Objective
 from automl_rec.space.configuration import Configuration
 
@@ -73,6 +74,17 @@ class Pricing:
         costs = {name: getattr(found, name) for name in COSTS}
         bounded = [o for o in self._objectives if o.priced and o.bound is not None]
         return Priced(costs, {o.name: o.violation(_best(costs[o.name], o)) for o in bounded})
+
+
+def bounds_broken(priced: Priced, objectives: Sequence[Objective]) -> str:
+    """Which bounds a refused price breaks, and by how much."""
+    parts = (
+        f"{o.name} at least {amount(priced.low[o.name], o.unit)}, "
+        f"{amount(priced.violations[o.name], o.unit)} beyond the bound"
+        for o in objectives
+        if priced.violations.get(o.name, 0.0) > 0
+    )
+    return f"Refused on price: {'; '.join(parts)}."
 
 
 def _best(interval: "Interval", objective: Objective) -> float:

@@ -8,7 +8,8 @@ from automl_rec.errors import Infeasible
 from automl_rec.objectives.objective import Objective
 from automl_rec.plugin import Catalog
 from automl_rec.registry import Registry
-from automl_rec.search.pricing import Pricing
+from automl_rec.search.pricing import Pricing, bounds_broken
+from automl_rec.search.reason import shorten
 from automl_rec.search.samplers import make_sampler
 from automl_rec.search.suggest import suggest
 from automl_rec.search.suggestions import study_in_memory
@@ -24,16 +25,22 @@ class PriceRange:
 
     Attributes:
         sampled: configurations drawn.
-        refused: those of them that break a bound, or whose parts cannot stand together.
+        reasons: why configurations were refused: each breaks a bound, or its parts cannot stand
+            together.
         bytes: least and most of those that can be built; None where none can.
         operations: the same, of multiply-adds a request.
     """
 
     model: str
     sampled: int
-    refused: int
+    reasons: tuple[str, ...]
     bytes: Ends | None
     operations: Ends | None
+
+    @property
+    def refused(self) -> int:
+        """How many of those drawn."""
+        return len(self.reasons)
 
 
 def sampled_prices(
@@ -52,7 +59,9 @@ def sampled_prices(
         objectives: whose bounds count.
         samples: configurations in all.
     """
-    prices: dict[str, list[tuple[Price | None, bool]]] = {m: [] for m in space.components["model"]}
+    prices: dict[str, list[tuple[Price | None, str | None]]] = {
+        m: [] for m in space.components["model"]
+    }
     for configuration in _drawn(space, samples):
         prices[configuration.model.name].append(
             _priced(configuration, catalog, registry, objectives)
@@ -76,20 +85,21 @@ def _priced(
     catalog: Catalog,
     registry: Registry,
     objectives: Sequence[Objective],
-) -> tuple[Price | None, bool]:
-    """The price, None where there is none, and whether the configuration is refused."""
+) -> tuple[Price | None, str | None]:
+    """The price, None where there is none, and why the configuration is refused, if it is."""
     try:
         found = price(configuration, catalog, registry)
-    except Infeasible:
-        return None, True
-    return found, Pricing(lambda _: found, objectives)(configuration).refused
+    except Infeasible as error:
+        return None, shorten(str(error))
+    priced = Pricing(lambda _: found, objectives)(configuration)
+    return found, bounds_broken(priced, objectives) if priced.refused else None
 
 
-def _range(model: str, found: list[tuple[Price | None, bool]]) -> PriceRange:
+def _range(model: str, found: list[tuple[Price | None, str | None]]) -> PriceRange:
     prices = [one for one, _ in found if one is not None]
-    refused = sum(broken for _, broken in found)
+    reasons = tuple(reason for _, reason in found if reason is not None)
     if not prices:
-        return PriceRange(model, len(found), refused, None, None)
+        return PriceRange(model, len(found), reasons, None, None)
     size = min(p.bytes.low for p in prices), max(p.bytes.high for p in prices)
     work = min(p.operations.low for p in prices), max(p.operations.high for p in prices)
-    return PriceRange(model, len(found), refused, size, work)
+    return PriceRange(model, len(found), reasons, size, work)

@@ -9,6 +9,7 @@ from automl_rec.objectives import task_of
 from automl_rec.objectives.amount import amount
 from automl_rec.objectives.objective import Measurement, Objective
 from automl_rec.search.lessons import TIME_OVER, by_quality, watched
+from automl_rec.search.reason import commonest
 from automl_rec.search.references import References
 from automl_rec.search.title import title_of
 from automl_rec.search.wording import counted, per_rows
@@ -36,7 +37,7 @@ def sentences(
         repeats: suggestions skipped because they had been run.
     """
     quality = watched(objectives)
-    found = [_counts(trials, repeats), *_failures(trials)]
+    found = [_counts(trials, repeats), *_failures(trials), *_refusals(trials)]
     infeasible = _infeasible(front, objectives)
     # Such a front has not the best qualities, so that nothing can be said of them by it.
     found += infeasible or _compared(trials, front, quality, references)
@@ -108,6 +109,15 @@ def _failures(trials: Sequence[TrialRecord]) -> list[str]:
         return []
     times = sum(trial.reason == reason for trial in failed)
     return [f"The commonest failure ({times} of {len(failed)}): {reason}"]
+
+
+def _refusals(trials: Sequence[TrialRecord]) -> list[str]:
+    """Why most were refused, where more were refused than ran."""
+    reasons = [t.reason or "unknown" for t in trials if t.state == "pruned" and t.worker is None]
+    most = commonest(reasons)
+    if most is None or 2 * len(reasons) <= len(trials):
+        return []
+    return [f"The commonest refusal ({most[1]} of {len(reasons)}): {most[0]}"]
 
 
 def _infeasible(front: Sequence[TrialRecord], objectives: Sequence[Objective]) -> list[str]:

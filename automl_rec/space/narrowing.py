@@ -33,7 +33,8 @@ def narrow(node: Node, own: Domain) -> Domain:
     if not own.encloses(asked):
         raise SpaceError(
             f"{node.where}: {node.name} must lie inside {own.describe()}, got "
-            f"{asked.describe()}. Keep to what the component allows."
+            f"{asked.value if isinstance(asked, Constant) else asked.describe()}. "
+            f"Keep to what the component allows."
         )
     return _simplest(asked)
 

@@ -41,6 +41,13 @@ def test_bounds_that_nothing_keeps_are_told(
     assert FEASIBLE not in checked(space, "{ndcg@5: maximize, bytes: {max: 36B}}", capsys)
 
 
+def test_the_commonest_refusal_is_told(space: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = checked(space, "{ndcg@5: maximize, bytes: {max: 30B}}", capsys)
+    why = "Refused on price: bytes at least 36 B, 6 B beyond the bound."
+    assert f"The commonest refusal (200 of 200): {why}" in shown
+    assert "The commonest refusal" not in checked(space, "[ndcg@5, bytes]", capsys)
+
+
 def test_one_field_is_counted_as_one(space: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = "colour,click\n" + "red,1\nblue,0\n" * 40
     (space.parent / "rows.csv").write_text(rows)

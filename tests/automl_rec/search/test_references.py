@@ -151,8 +151,19 @@ def test_a_knee_lies_above_the_constant_answer_by_more_than_noise() -> None:
 
 
 def test_where_nothing_could_be_run_nothing_is_compared() -> None:
-    refused = replace(trial(0, "fm", 0.8), state="pruned", measurements={})
-    assert list(sentences([refused], [], [AUC], RANKING)) == ["1 trial: 1 refused before training."]
+    refused = replace(
+        trial(0, "fm", 0.8), state="pruned", measurements={}, reason="It needs 9 rows."
+    )
+    assert list(sentences([refused], [], [AUC], RANKING)) == [
+        "1 trial: 1 refused before training.",
+        "The commonest refusal (1 of 1): It needs 9 rows.",
+    ]
+
+
+def test_refusals_are_explained_where_most_were_refused() -> None:
+    refused = replace(trial(0, "fm", 0.8), state="pruned", measurements={}, reason="Too small.")
+    ran = trial(1, "fm", 0.8)
+    assert not any("refusal" in told for told in sentences([refused, ran], [ran], [AUC], RANKING))
 
 
 def test_costs_of_many_rows_are_called_so() -> None:

@@ -70,10 +70,10 @@ def test_a_domain_is_narrowed_and_keeps_its_default_where_it_can(
 @pytest.mark.parametrize(
     ("written", "own", "message"),
     [
-        ("300", WIDTH, "x must lie inside integer 1 to 256 (log), got always 300."),
-        ("2.5", WIDTH, "got always 2.5. Keep to what the component allows."),
-        ("true", WIDTH, "got always True."),
-        ("hinge", LOSS, "x must lie inside one of bce, full, got always hinge."),
+        ("300", WIDTH, "x must lie inside integer 1 to 256 (log), got 300."),
+        ("2.5", WIDTH, "got 2.5. Keep to what the component allows."),
+        ("true", WIDTH, "got True."),
+        ("hinge", LOSS, "x must lie inside one of bce, full, got hinge."),
         ("[bce, hinge]", LOSS, "x must lie inside one of bce, full, got one of bce, hinge."),
         ("[8, 300]", WIDTH, "got one of 8, 300."),
         ("{int: [0, 64], log: false}", WIDTH, "got integer 0 to 64."),
@@ -95,7 +95,7 @@ def test_a_domain_is_narrowed_and_keeps_its_default_where_it_can(
         ("[1, 1.0]", SHARE, "x must be a list of different values, got [1, 1.0]."),
         ("[8, [9]]", WIDTH, "x must be one value, got [9]."),
         (".inf", RATE, "x must be a finite number, got inf."),
-        ("4", Constant(3), "x must lie inside always 3, got always 4."),
+        ("4", Constant(3), "x must lie inside always 3, got 4."),
     ],
 )
 def test_what_lies_outside_is_refused_with_both_shown(
