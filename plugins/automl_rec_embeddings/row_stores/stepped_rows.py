@@ -18,9 +18,8 @@ from automl_rec_embeddings.row_stores.stored_rows import StoredRows
 if TYPE_CHECKING:
     from automl_rec.plugin import Precision, Use
 
-REACH = 12.7
-"""Deviations of a fresh row that its largest integer stands for: published, a step of 0.01 with
-integers to 127; at our usual deviation of 0.1 that is the same."""
+REACH = 4.0
+"""Deviations of a fresh row that its largest integer stands for."""
 DECAYS = (0.9, 0.999)
 
 
@@ -173,5 +172,7 @@ class _Rounded(torch.autograd.Function):
 
 
 def stochastic_round(values: Tensor, generator: torch.Generator) -> Tensor:
-    """One of the two integers next to each value, whose mean is the value."""
-    return (values + torch.rand(values.shape, generator=generator)).floor()
+    """One of the two integers next to each value, whose mean is the value; an integer stays."""
+    # The sum of a large value and a draw would itself be rounded, up to the next integer.
+    below = values.floor()
+    return below + (torch.rand(values.shape, generator=generator) < values - below)

@@ -5,6 +5,8 @@ from automl_rec.plugin import DenseMatrix, Precision, Use
 from automl_rec_embeddings.row_stores.stepped_rows import SteppedRows, stochastic_round
 
 ROWS, WIDTH = 20, 6
+STEP = 4 * 0.1 / 127
+"""Of fresh rows of 8 bits and deviation 0.1."""
 INTEGERS: tuple[tuple[Precision, int], ...] = (("int4", 7), ("int8", 127), ("int16", 32767))
 
 
@@ -32,9 +34,9 @@ def test_what_is_read_is_the_nearest_multiple_of_the_step(
     assert torch.equal(made.read(torch.tensor([3, 3, 0])), read[[3, 3, 0]])
 
 
-def test_the_largest_integer_of_a_fresh_row_stands_for_what_was_published() -> None:
-    assert steps_of(store("int8")).tolist() == pytest.approx([0.01] * ROWS)
-    assert steps_of(store("int4")).tolist() == pytest.approx([1.27 / 7] * ROWS)
+def test_the_largest_integer_of_a_fresh_row_stands_for_four_deviations() -> None:
+    assert steps_of(store("int8")).tolist() == pytest.approx([STEP] * ROWS)
+    assert steps_of(store("int4")).tolist() == pytest.approx([0.4 / 7] * ROWS)
 
 
 def test_a_row_has_the_slopes_of_what_is_read() -> None:
@@ -47,7 +49,7 @@ def test_a_row_has_the_slopes_of_what_is_read() -> None:
 def test_a_step_has_the_slope_of_the_rounding_errors_it_scales() -> None:
     made = store()
     with torch.no_grad():
-        made.weight.trainable[2] = torch.tensor([0.014, -0.006, 0.0, 9.0, -9.0, 1.27])
+        made.weight.trainable[2] = STEP * torch.tensor([1.4, -0.6, 0.0, 900, -900, 127])
         made.weight.trainable[3] = 0.0
     made.read(torch.tensor([2])).sum().backward()
     assert made.steps is not None
@@ -74,9 +76,9 @@ def test_only_rows_with_slopes_are_put_onto_the_grid() -> None:
     after, touched = made.weight.trainable.detach(), [5, 11]
     others = [row for row in range(ROWS) if row not in touched]
     assert torch.equal(after[others], before[others])
-    integers = after[touched] / 0.01
+    integers = after[touched] / STEP
     assert torch.allclose(integers, integers.round(), atol=1e-4)
-    assert ((after - before)[touched].abs() < 0.01).all()
+    assert ((after - before)[touched].abs() < STEP).all()
     assert torch.equal(made.rows().detach()[touched], after[touched])
 
 
@@ -103,13 +105,16 @@ def test_steps_move_against_their_slopes_by_a_share_and_stay_positive() -> None:
     slopes = torch.zeros(ROWS)
     slopes[1], slopes[2] = 3e-12, -5.0
     made.learn(slopes, rate=0.1)
-    expected = [0.01] * ROWS
-    expected[1], expected[2] = 0.009, 0.011  # the first step of Adam has the length of its rate
+    expected = [STEP] * ROWS
+    expected[1], expected[2] = (
+        0.9 * STEP,
+        1.1 * STEP,
+    )  # the first step of Adam has the length of its rate
     assert steps_of(made).tolist() == pytest.approx(expected, rel=1e-4)
     for _ in range(200):
         made.learn(slopes, rate=0.1)
     assert steps_of(made)[1] > 0
-    assert steps_of(made)[0].item() == pytest.approx(0.01)
+    assert steps_of(made)[0].item() == pytest.approx(STEP)
 
 
 def test_steps_that_are_too_large_shrink_until_errors_do() -> None:
@@ -169,5 +174,17 @@ def test_assigned_rows_that_are_trained_have_steps_to_grow_in() -> None:
     rows[0] = 0.0
     made.assign(rows)
     made.begin(torch.Generator().manual_seed(1))
-    assert steps_of(made).tolist() == pytest.approx([0.01] + [0.02] * (ROWS - 1))
+    assert steps_of(made).tolist() == pytest.approx([STEP] + [0.02] * (ROWS - 1))
     assert made.rows().isfinite().all()
+
+
+@pytest.mark.parametrize("whole", [7.0, 127.0, 32766.0, 32767.0, -32767.0])
+def test_stochastic_rounding_leaves_integers_where_they_are(whole: float) -> None:
+    values = torch.full((1_000_000,), whole)
+    assert torch.equal(stochastic_round(values, torch.Generator().manual_seed(0)), values)
+
+
+def test_stochastic_rounding_of_large_values_has_the_value_as_its_mean() -> None:
+    values = torch.full((1_000_000,), 30000.0 + 2**-9)  # the finest float32 there
+    rounded = stochastic_round(values, torch.Generator().manual_seed(0))
+    assert rounded.sub(30000.0).mean().item() == pytest.approx(2**-9, abs=2e-4)
