@@ -65,6 +65,11 @@ class GatedRows(PrunedRows):
             self.gates.fill_(1.0)
         self.weight.assign(rows)
 
+    def settle(self) -> None:
+        """See `RowStore.settle`; blocks would only take memory from here on."""
+        super().settle()
+        del self.blocks
+
     def move_gates(self, slopes: Tensor, rate: float, l1: float) -> None:
         """Takes a step against slopes (L, D), divided by their block's mean size, and L1."""
         sizes = slopes.abs().mean(1, keepdim=True)

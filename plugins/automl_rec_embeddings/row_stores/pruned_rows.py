@@ -106,6 +106,7 @@ class PrunedRows(RowStore):
             kept = self._selection.of(self.importance())
             self.weight.matrix = self._selection.stored(self.rows().detach(), kept)
         self.learned = None
+        del self._selection
 
     @property
     def _trained(self) -> TrainableMatrix:

@@ -1,6 +1,6 @@
 """Rows that are read as the nearest words of a codebook, part by part."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -67,7 +67,8 @@ class WordRows(StoredRows):
         self, name: str, size: int, width: int, use: "Use", vocabulary: Vocabulary
     ) -> None:
         super().__init__(name, size, width, use)
-        self.computed, self.vocabulary = True, vocabulary
+        # Who is frequent takes memory, and no one asks once there are codes.
+        self.computed, self.vocabulary = True, replace(vocabulary, frequent=None)
         parts, words = vocabulary.parts, vocabulary.words
         self.weight.sensitive = True
         self.weight.expected = Coded(Interval(size, size), parts, dense_form(words, width))

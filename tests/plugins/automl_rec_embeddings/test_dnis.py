@@ -26,6 +26,7 @@ from automl_rec.testing.planted import planted_tiny
 from automl_rec_embeddings.composition import ComposedTable
 from automl_rec_embeddings.dnis import Dnis, blocks_of
 from automl_rec_embeddings.row_stores.gated_rows import GatedRows
+from automl_rec_embeddings.row_stores.selection import Columns
 
 IDS, WIDTH = 2000, 16
 CATALOG = planted_tiny().catalog
@@ -330,3 +331,17 @@ def test_a_new_search_begins_with_open_gates_and_no_mask() -> None:
         scheme.end(SEARCH)
         scheme.begin(SEARCH, torch.Generator())
     assert torch.equal(table.rows(), store.weight.trainable)
+
+
+@pytest.mark.parametrize("export", ["entries", "columns"])
+def test_a_settled_table_keeps_no_tensor_but_what_is_stored(
+    export: Literal["entries", "columns"],
+) -> None:
+    table, _ = made(embedding(export=export))
+    with torch.device("meta"):
+        planned, _ = made(embedding(export=export))
+    for one in (table, planned):
+        settled(one)
+        assert set(dict(one.named_buffers())) == set(one.state_dict())
+        held = [type(value) for part in one.modules() for value in vars(part).values()]
+        assert Columns not in held
