@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 METHOD = "semantic ids 1"
 """To be raised when the same contents give other codes."""
-PRETRAIN = Phase("pretrain", 0.4)
+PRETRAIN_THEN_TRAIN = (Phase("pretrain", 0.4), Phase("train", 0.6))
 FEW_CODES, MOST_CODES = 16, 1024
 """A budget that allows fewer codes gets fewer levels; k-means with more takes minutes."""
 
@@ -65,9 +65,7 @@ class SemanticId(SizedEmbedding):
     @property
     def phases(self) -> tuple[Phase, ...]:
         """See `LifeCycle.phases`: whole rows first, if codes are to be those of learned rows."""
-        if self.source == "content":
-            return (Phase("train"),)
-        return (PRETRAIN, Phase("train", 1.0 - PRETRAIN.share))
+        return PRETRAIN_THEN_TRAIN if self._tables else super().phases
 
     def owned(self) -> Iterable[nn.Parameter]:
         """See `LifeCycle.owned`: whole rows that are no longer read."""
@@ -76,7 +74,7 @@ class SemanticId(SizedEmbedding):
 
     def begin(self, phase: Phase, generator: torch.Generator) -> None:
         """See `LifeCycle.begin`."""
-        self._pretrained = phase.name != PRETRAIN.name
+        self._pretrained = phase != PRETRAIN_THEN_TRAIN[0]
         if not self._pretrained:
             for table in self._tables:
                 table.learn_whole()

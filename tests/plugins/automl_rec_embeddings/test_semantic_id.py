@@ -216,3 +216,11 @@ def test_training_on_content_moves_the_stores_and_leaves_the_codes() -> None:
     assert torch.equal(codes_of(before), codes_of(after))
     for old, new in zip(before.weights(), after.weights(), strict=True):
         assert not torch.equal(old.matrix.dense(), new.matrix.dense())
+
+
+def test_a_training_is_whole_where_every_table_stays_full() -> None:
+    made = embedding(codes=256)
+    narrow = {"user": Field("user", 250, 4, ids="user")}
+    made.adopt(made.plan(narrow, CATALOG))
+    assert isinstance(made.table(narrow["user"], torch.Generator()), PlainTable)
+    assert made.phases == (Phase("train"),)
