@@ -236,7 +236,8 @@ QUANT = Component(
         "ALPT (Li et al., AAAI 2023): stochastic rounding to grids whose steps are learned by a "
         "second pass; or row-wise symmetric post-training quantisation. Ours keeps float32 rows "
         "beside the grid in training, because the loop's Adam moves rows that no batch reads; "
-        "what is read and served is on the grid."
+        "what is read and served is on the grid. Without write-back the rows of a batch are not "
+        "rounded for good either, as in learned step size quantisation (Esser et al., 2020)."
     ),
     implementation="automl_rec_embeddings.quant:Quant",
     hyperparameters={
@@ -244,6 +245,7 @@ QUANT = Component(
         "bits": Choice((4, 8, 16), 8, only_if={"sized_by": ("bits",)}),
         "steps": Choice(("learned", "fitted"), "learned"),
         "step_rate": Float(1e-6, 1e-3, 2e-5, log=True, only_if={"steps": ("learned",)}),
+        "write_back": Choice((True, False), True, only_if={"steps": ("learned",)}),
     },
 )
 

@@ -51,10 +51,12 @@ class Quant(CodedEmbedding):
         step_rate: float = 2e-5,
         budget: float | None = None,
         bits: int | None = None,
+        *,
+        write_back: bool = True,
     ) -> None:
         super().__init__("fp32")
         self._learned, self.budget, self._chosen = steps == "learned", budget, bits
-        self._codec = LearnedSteps(step_rate)
+        self._codec = LearnedSteps(step_rate, write_back=write_back)
         self.bits = 0
 
     def plan(self, fields: "Mapping[str, Field]", catalog: "Catalog") -> dict[str, Any]:

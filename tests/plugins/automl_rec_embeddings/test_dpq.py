@@ -4,7 +4,7 @@ import torch
 
 from automl_rec.builder import finalize, price
 from automl_rec.errors import Infeasible
-from automl_rec.plugin import CodebookMatrix, Field, PlainTable, Precision, Step
+from automl_rec.plugin import CodebookMatrix, Field, PlainTable, Precision, Step, Value
 from automl_rec.space.configuration import Chosen
 from automl_rec.testing.contract import catalog_for, configuration_of, trained
 from automl_rec.testing.hosts import registry_with_hosts
@@ -165,8 +165,8 @@ def test_ids_that_nothing_counts_have_all_words() -> None:
 @pytest.mark.parametrize("name", ["dpq", "mgqe"])
 def test_training_moves_words_and_what_is_served_costs_its_price(name: str) -> None:
     registry = registry_with_hosts()
-    extra = {"hot_share": 0.1, "cold_words": 0.25} if name == "mgqe" else {}
-    sizes = {"sized_by": "parts", "parts": 2, "words": 8}
+    extra: dict[str, Value] = {"hot_share": 0.1, "cold_words": 0.25} if name == "mgqe" else {}
+    sizes: dict[str, Value] = {"sized_by": "parts", "parts": 2, "words": 8}
     values = {**sizes, **extra, "commitment": 0.25, "precision": "fp32"}
     chosen = configuration_of(
         registry, "host-factorization", compressions={"embedding": Chosen(name, values)}

@@ -71,6 +71,7 @@ def test_a_step_of_the_optimiser_is_followed_by_one_of_the_steps_and_a_rounding(
     embedding.begin(embedding.phases[0], torch.Generator().manual_seed(1))
     assert store.steps is not None
     assert [*embedding.owned()] == [store.steps]
+    start = store.steps.detach().clone()
     ids = torch.tensor([3, 8, 8])
     weights = torch.randn(3, 32, generator=torch.Generator().manual_seed(2))
     calls: list[None] = []
@@ -87,7 +88,7 @@ def test_a_step_of_the_optimiser_is_followed_by_one_of_the_steps_and_a_rounding(
     others = store.weight.trainable.detach()[100].clone()
     embedding.after_step(Step(1, 10, 0.001, loss))
     assert len(calls) == 2, "the loss of the batch once for the rows and once for their steps"
-    moved = (store.steps.detach() / 0.01 - 1).abs()
+    moved = (store.steps.detach() / start - 1).abs()
     read = torch.zeros(500, dtype=torch.bool)
     read[ids] = True
     assert torch.allclose(moved[read], torch.tensor(2e-5 / 0.01), rtol=1e-3)
@@ -96,6 +97,19 @@ def test_a_step_of_the_optimiser_is_followed_by_one_of_the_steps_and_a_rounding(
     integers = rows[ids] / store.steps.detach()[ids, None]
     assert torch.allclose(integers, integers.round(), atol=1e-4)
     assert torch.equal(rows[100], others)
+
+
+def test_without_write_back_rows_keep_what_is_less_than_a_step() -> None:
+    embedding = Quant("learned", "bits", write_back=False, bits=8)
+    embedding.adopt({"bits": 8})
+    table = embedding.table(FIELDS["item"], torch.Generator().manual_seed(0))
+    (weight,) = table.weights()
+    embedding.begin(embedding.phases[0], torch.Generator().manual_seed(1))
+    before = weight.trainable.detach().clone()
+    table.rows().sum().backward()
+    embedding.after_step(Step(1, 10, 0.001, lambda: table.rows().square().sum()))
+    assert torch.equal(weight.trainable, before)
+    assert not torch.equal(table.rows(), before)
 
 
 def test_rows_that_a_model_freezes_are_not_stepped() -> None:
