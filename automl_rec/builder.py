@@ -210,7 +210,7 @@ def build(
     _refuse_conflicts(configuration, registry, model_class, sparsity)
     own = {name: values[name] for name in component.hyperparameters if name in values}
     if plan is None:
-        plan = _planned(embedding, model_class, own, catalog)
+        plan = _planned(configuration, embedding, model_class, own, catalog)
     if embedding is not None:
         embedding.adopt(plan)
     layers = Layers(
@@ -321,7 +321,11 @@ def _scheme(kind: Kind, configuration: Configuration, registry: Registry) -> Any
 
 
 def _planned(
-    embedding: Embedding | None, model: type, own: Mapping[str, Value], catalog: Catalog
+    configuration: Configuration,
+    embedding: Embedding | None,
+    model: type,
+    own: Mapping[str, Value],
+    catalog: Catalog,
 ) -> Mapping[str, Any]:
     """What an embedding decides over all tables; a model is built without values to see them."""
     if embedding is None or type(embedding).plan is Embedding.plan:
@@ -329,6 +333,8 @@ def _planned(
     with torch.device("meta"):
         layers = Layers(catalog, torch.Generator())
         model(catalog, layers, **own)
+    if not layers.fields:
+        raise _idle(configuration, "embedding")
     return embedding.plan(layers.fields, catalog)
 
 
@@ -397,22 +403,27 @@ def _refuse_conflicts(
 
 
 def _refuse_idle(built: Built, registry: Registry) -> None:
-    """Refuses a rank or sparsity that no weight is left for: it would be trained twice."""
-    acted_on: dict[Kind, Mapping[str, Weight]] = {
+    """Refuses a compression that has nothing to act on: the same would be trained twice."""
+    acted_on: dict[Kind, Mapping[str, Weight | Table]] = {
+        "embedding": built.layers.tables,
         "rank": built.low_rank,
         "sparsity": built.prunable,
     }
-    for kind, weights in acted_on.items():
+    for kind, parts in acted_on.items():
         chosen = built.configuration.chosen(kind)
-        if chosen is None or weights or registry.component(kind, chosen.name).neutral:
-            continue
-        embedding = built.configuration.embedding
-        beside = f" with embedding {embedding.name}" if embedding else ""
-        raise Infeasible(
-            f"{kind} {chosen.name} finds nothing to act on: {built.configuration.model.name}"
-            f"{beside} has no weight that it may change. Leave {kind} out, or choose another "
-            f"{'embedding' if embedding else 'model'}."
-        )
+        if chosen and not parts and not registry.component(kind, chosen.name).neutral:
+            raise _idle(built.configuration, kind)
+
+
+def _idle(configuration: Configuration, kind: Kind) -> Infeasible:
+    chosen, embedding = configuration.chosen(kind), configuration.embedding
+    assert chosen is not None, "what is not chosen cannot be idle"
+    beside = f" with embedding {embedding.name}" if embedding and kind != "embedding" else ""
+    return Infeasible(
+        f"{kind} {chosen.name} finds nothing to act on: {configuration.model.name}{beside} has no "
+        f"{'table' if kind == 'embedding' else 'weight'} that it may change. Leave {kind} out, or "
+        f"choose another {'embedding' if beside else 'model'}."
+    )
 
 
 def _final_forms(built: Built) -> dict[str, Form]:

@@ -1,6 +1,7 @@
 """Built, finalized, restored and priced models, through the installed components."""
 
 import copy
+import dataclasses
 import functools
 import json
 import math
@@ -30,6 +31,7 @@ from automl_rec.plugin import (
 from automl_rec.registry import Plugin, Registry
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.testing.contract import configuration_of, same
+from automl_rec.testing.planted import planted_rows
 from automl_rec.testing.settings import settings_of
 
 EASE = Chosen("ease", {"regularization": 20.0})
@@ -298,3 +300,20 @@ def test_a_layout_of_another_shape_or_type_is_refused(
     doubles = {n: tensor.double() for n, tensor in tensors.items()}
     with pytest.raises(ExportError, match=r"must be torch\.float32, got torch\.float64"):
         restore(Configuration(EASE), prepared.catalog, registry, structure, doubles)
+
+
+@pytest.mark.parametrize("name", ["matryoshka", "robe", "fixed-dim", "untouchable"])
+def test_an_embedding_without_a_table_to_act_on_is_refused(
+    name: str, with_untouchable: Registry
+) -> None:
+    catalog = planted_rows(rows=100)[0]
+    assert catalog.rows is not None
+    numbers = {n: field for n, field in catalog.rows.fields.items() if field.kind == "numeric"}
+    catalog = dataclasses.replace(catalog, rows=dataclasses.replace(catalog.rows, fields=numbers))
+    values = settings_of(with_untouchable.component("embedding", name))
+    reason = f"embedding {name} finds nothing to act on: deepfm has no table"
+    chosen: dict[Kind, Chosen] = {"embedding": Chosen(name, values)}
+    configuration = configuration_of(with_untouchable, "deepfm", None, chosen)
+    with pytest.raises(Infeasible, match=reason):
+        price(configuration, catalog, with_untouchable)
+    price(configuration_of(with_untouchable, "deepfm"), catalog, with_untouchable)
