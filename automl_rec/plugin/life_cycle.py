@@ -53,7 +53,8 @@ class LifeCycle:
     dropped when the model is finished.
 
     Attributes:
-        held_out: share of the train part that is kept from the weights and given to `judge`.
+        held_out: share of the train part that is kept from the weights and given to `judge`; looked
+            at after `begin`, so that a phase in which nothing is judged may learn from all.
     """
 
     held_out: float = 0.0

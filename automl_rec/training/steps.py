@@ -44,7 +44,7 @@ class Clock:
 
 
 class Source:
-    """The batches of a training, and those held out from the weights."""
+    """The batches of a phase, and those held out from its weights."""
 
     def __init__(
         self, model: TrainedModel, catalog: Catalog, share: float, batch_size: int, seed: int

@@ -72,8 +72,7 @@ def train(
             model.begin(catalog, generator_for(seed, "begin"))
         clock = Clock(time.monotonic(), math.inf if seconds is None else seconds)
         mask = sparsity if sparsity is not None and sparsity.masks_in_training else None
-        source = Source(model, catalog, cycle.held_out, int(settings["batch_size"]), seed)
-        training = _Phases(model, cycle, source, settings, seed, clock, file, direction)
+        training = _Phases(model, cycle, catalog, settings, seed, clock, file, direction)
         try:
             return training.to_the_end(validate, report or _go_on, mask, weights or {})
         finally:
@@ -87,14 +86,14 @@ class _Phases:
         self,
         model: TrainedModel,
         cycle: LifeCycle,
-        source: Source,
+        catalog: Catalog,
         settings: Mapping[str, Value],
         seed: int,
         clock: Clock,
         file: TrainingFile | None,
         direction: Direction,
     ) -> None:
-        self._model, self._cycle, self._source, self._seed = model, cycle, source, seed
+        self._model, self._cycle, self._catalog, self._seed = model, cycle, catalog, seed
         self._settings, self._clock = settings, clock
         self._file, self._direction = file, direction
         self._initial: dict[str, Tensor] = {}
@@ -143,8 +142,10 @@ class _Phases:
     def _stretch(self, number: int) -> Stretch:
         self._clock.allow(sum(phase.share for phase in self._cycle.phases[: number + 1]))
         epochs = _epochs_of(self._cycle.phases, int(self._settings["epochs"]))[number]
+        batch_size, held_out = int(self._settings["batch_size"]), self._cycle.held_out
+        source = Source(self._model, self._catalog, held_out, batch_size, self._seed)
         steps = Steps(
-            self._model, self._cycle, self._source, self._settings, self._seed, self._clock, epochs
+            self._model, self._cycle, source, self._settings, self._seed, self._clock, epochs
         )
         return Stretch(self._model, steps, self._settings, self._file, self._direction, number)
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from automl_rec.plugin import Field, Form, Step, Weight, blocks_form
+from automl_rec.plugin import Field, Form, Phase, Step, Weight, blocks_form
 from automl_rec_embeddings.pruning import PrunedEmbedding
 from automl_rec_embeddings.row_stores.gated_rows import GatedRows
 from automl_rec_embeddings.row_stores.selection import Columns, Entries, Selection
@@ -26,8 +26,9 @@ class Dnis(PrunedEmbedding):
     Source: Cheng et al., 2020 (soft selection layer, bilevel search), with the row-normalised steps
     and the L1 term of the same group's later AutoSrh. Published, gates are judged by the validation
     part; ours holds a share of train out for them, so that validation stays unseen for every
-    family alike. The number kept is exact by selection instead of a threshold: of single entries,
-    as published, or of columns of blocks, which are served as dense pieces. The L1 term is added to
+    family alike, and lets a second training have all of train. The number kept is exact by
+    selection instead of a threshold: of single entries, as published, or of columns of blocks,
+    which are served as dense pieces. The L1 term is added to
     normalised slopes: before, it alone would close the gates of a block that a batch has no id of.
     """
 
@@ -65,6 +66,11 @@ class Dnis(PrunedEmbedding):
         """See `LifeCycle.owned`."""
         return [store.learned for store in self._gated if store.learned is not None]
 
+    def begin(self, phase: Phase, generator: torch.Generator) -> None:
+        """See `LifeCycle.begin`; nothing is held out where no gates move."""
+        super().begin(phase, generator)
+        self.held_out = self._held_out if self._searching and self._gated else 0.0
+
     def judge(self, step: Step) -> None:
         """See `LifeCycle.judge`: moves the gates of the tables that train."""
         stores = [store for store in self._gated if store.weight.trainable.requires_grad]
@@ -84,7 +90,6 @@ class Dnis(PrunedEmbedding):
             selection = Columns(*shape, kept, blocks)
         made = GatedRows(weight, selection, blocks)
         self._gated.append(made)
-        self.held_out = self._held_out  # nothing is, where every table stays full
         return made
 
     def form(self, field: Field, kept: int) -> Form:

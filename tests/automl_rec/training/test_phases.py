@@ -176,6 +176,21 @@ def test_weights_never_learn_from_what_is_held_out() -> None:
     assert len(cycle.judged) == sum(line.startswith("step") for line in cycle.told)
 
 
+def test_a_phase_in_which_nothing_is_held_out_learns_from_every_event() -> None:
+    class JudgedInSearch(TwoPhases):
+        def begin(self, phase: Phase, generator: torch.Generator) -> None:
+            super().begin(phase, generator)
+            self.held_out = 0.2 if phase.name == "search" else 0.0
+            self.before = len(self.model.pairs)
+
+    model = Popularity()
+    cycle = JudgedInSearch(model)
+    run(model, cycle)
+    searched = set[tuple[int, int]]().union(*model.pairs[: cycle.before])
+    assert len(set().union(*cycle.judged)) == len(EVENTS - searched) == round(0.2 * len(EVENTS))
+    assert set[tuple[int, int]]().union(*model.pairs[cycle.before :]) == EVENTS
+
+
 def test_what_the_cycle_owns_moves_by_its_hooks_alone() -> None:
     class Still(TwoPhases):
         def judge(self, step: Step) -> None:

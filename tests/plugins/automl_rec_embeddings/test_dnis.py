@@ -265,8 +265,20 @@ def test_where_every_table_stays_full_nothing_is_held_out_and_nothing_repeated()
     field = Field("item", IDS, WIDTH)
     scheme.adopt(scheme.plan({"item": field}, CATALOG))
     assert isinstance(scheme.table(field, torch.Generator()), PlainTable)
+    scheme.begin(Phase("train"), torch.Generator())
     assert scheme.held_out == 0.0
     assert [phase.name for phase in scheme.phases] == ["train"]
+
+
+def test_events_are_held_out_of_the_search_alone() -> None:
+    scheme = embedding(retrain=True)
+    made(scheme)
+    with torch.no_grad():
+        scheme.begin(SEARCH, torch.Generator())
+        assert scheme.held_out == 0.1
+        scheme.end(SEARCH)
+        scheme.begin(AGAIN, torch.Generator())
+    assert scheme.held_out == 0.0
 
 
 def stores_of(built: Built) -> list[GatedRows]:
