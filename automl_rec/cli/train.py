@@ -48,4 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _continuation(checkpoint: Path | None) -> str:
     if checkpoint is None:
         return "the best epoch so far is exported, and without --checkpoint nothing is kept"
+    if not checkpoint.exists():
+        return (
+            f"nothing was validated in time, so {checkpoint} is not there: give a longer --timeout"
+        )
     return f"the same command goes on from {checkpoint}"

@@ -34,7 +34,8 @@ class Training:
         curve: every validation of the last phase; those of earlier ones judge another model.
         epochs: epochs begun, in all phases.
         seconds: wall seconds of training, validation and reporting left out.
-        stopped: why it ended before its last epoch, or None.
+        stopped: why it ended before its last epoch, or None; ``"time"`` also where only a phase
+            before the last was cut short.
     """
 
     curve: tuple[Progress, ...]

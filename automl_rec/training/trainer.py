@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -110,7 +111,7 @@ class _Phases:
         """Runs every phase, from its file if there is one."""
         phases = self._cycle.phases
         found = self._file.read() if self._file is not None else None
-        first = found[1]["phase"] if found is not None else 0
+        first, in_time = found[1]["phase"] if found is not None else 0, True
         for number in range(first + 1):
             self._enter(phases, number)
         for number in range(first, len(phases)):
@@ -124,7 +125,12 @@ class _Phases:
                 stretch.resume(*found)
             training = stretch.to_the_end(validate, report if last else _go_on)
             self._clock.epochs, self._clock.seconds = training.epochs, training.seconds
-        return training
+            if training.stopped == "time":
+                # What follows a phase cut short is for now: the file goes on with that phase.
+                self._file, in_time = None, False
+        if in_time or training.stopped == "early":
+            return training
+        return replace(training, stopped="time")
 
     @torch.no_grad()
     def _enter(self, phases: Sequence[Phase], number: int) -> None:

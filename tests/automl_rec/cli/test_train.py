@@ -59,6 +59,16 @@ def test_a_training_that_time_stopped_for_good_says_so(
     assert "Stopped by --timeout; the best epoch so far is exported, and without" in shown
 
 
+def test_a_training_too_short_to_be_kept_says_so(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint, out = folder / "checkpoint", str(folder / "model")
+    parts = ["train", str(write_space(folder, 1000)), "--checkpoint", str(checkpoint)]
+    assert main([*parts, "--timeout", "1ms", "--out", out]) == 0
+    assert not checkpoint.exists()
+    assert f"nothing was validated in time, so {checkpoint} is not there" in capsys.readouterr().out
+
+
 def test_the_checkpoint_of_another_configuration_is_refused(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -253,3 +253,23 @@ def test_a_training_goes_on_in_the_phase_where_it_stopped(until: int, tmp_path: 
     assert [(point.epoch, point.quality) for point in found.curve] == points
     state = whole.state_dict()
     assert all(torch.equal(tensor, state[name]) for name, tensor in resumed.state_dict().items())
+
+
+class SlowSearch(TwoPhases):
+    """Its search takes longer than its share of the time."""
+
+    def after_step(self, step: Step) -> None:
+        super().after_step(step)
+        if "begin again" not in self.told:
+            time.sleep(0.05)
+
+
+def test_a_phase_cut_short_by_time_is_gone_on_with(tmp_path: Path) -> None:
+    whole, cut, resumed = Popularity(), Popularity(), Popularity()
+    run(whole, TwoPhases(whole))
+    file = TrainingFile(tmp_path / "training.safetensors", "one")
+    assert run(cut, SlowSearch(cut), seconds=1.0, file=file).stopped == "time"
+    assert run(resumed, TwoPhases(resumed), file=file).stopped is None
+    state = whole.state_dict()
+    assert not torch.equal(cut.items, whole.items)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in resumed.state_dict().items())
