@@ -18,6 +18,7 @@ from automl_rec.plugin import (
     Interval,
     Kind,
     Layers,
+    Leaf,
     Matrix,
     Model,
     Product,
@@ -69,13 +70,14 @@ class Built:
 
     @property
     def low_rank(self) -> dict[str, Weight]:
-        """The weights a rank may factorise: neither sensitive nor sparse by nature."""
+        """The weights a rank may factorise: those of `prunable` that are not sparse by nature."""
         return {name: w for name, w in self.prunable.items() if w.limit is None}
 
     @property
     def prunable(self) -> dict[str, Weight]:
-        """The weights a sparsity may prune: those that are not sensitive."""
-        return {name: w for name, w in self.layers.weights.items() if not w.sensitive}
+        """The weights a sparsity may prune: single float32 matrices that are not sensitive."""
+        weights = self.layers.weights.items()
+        return {name: w for name, w in weights if not w.sensitive and _is_plain(w)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,6 +440,12 @@ def _final_forms(built: Built) -> dict[str, Form]:
             for weight in table.weights():
                 forms[weight.name] = built.embedding.price(forms[weight.name])
     return forms
+
+
+def _is_plain(weight: Weight) -> bool:
+    """Whether it is no integers, codes or blocks, whose values no rank and no sparsity knows."""
+    form = weight.price()
+    return isinstance(form, Leaf) and form.precision == "fp32"
 
 
 def _copies(parameter: torch.nn.Parameter, *, learnt: bool, owned: bool) -> int:

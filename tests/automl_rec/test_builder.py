@@ -20,13 +20,21 @@ from automl_rec.errors import ExportError, Infeasible
 from automl_rec.objectives.ranking import requests_of
 from automl_rec.plugin import (
     ClosedFormModel,
+    CodebookMatrix,
+    Coded,
     Component,
+    DenseMatrix,
     Embedding,
     Field,
+    Form,
+    Interval,
     Kind,
     PlainTable,
     Table,
     Value,
+    Weight,
+    dense_form,
+    from_integers,
 )
 from automl_rec.registry import Plugin, Registry
 from automl_rec.space.configuration import Chosen, Configuration
@@ -317,3 +325,53 @@ def test_an_embedding_without_a_table_to_act_on_is_refused(
     with pytest.raises(Infeasible, match=reason):
         price(configuration, catalog, with_untouchable)
     price(configuration_of(with_untouchable, "deepfm"), catalog, with_untouchable)
+
+
+class Worded(PlainTable):
+    """Every row is one of four words, or integers; its weight does not say that it is sensitive."""
+
+    def __init__(self, field: Field, generator: torch.Generator, kind: str) -> None:
+        super().__init__(field, generator)
+        size, self.kind = field.num_rows, kind
+        forms: dict[str, Form] = {
+            "codes": Coded(Interval(size, size), 1, dense_form(4, field.width)),
+            "integers": dataclasses.replace(dense_form(size, field.width), precision="int8"),
+        }
+        self.store.expected = forms[kind]
+
+    def settle(self) -> None:
+        values = self.store.matrix.dense()
+        if values.is_meta:
+            return
+        codes = torch.arange(len(values))[:, None] % 4
+        self.store.matrix = (
+            CodebookMatrix(codes, DenseMatrix(values[:4].clone()))
+            if self.kind == "codes"
+            else from_integers(values.sign(), torch.ones(len(values)), "int8")
+        )
+
+
+@pytest.mark.parametrize("kind", ["codes", "integers"])
+@pytest.mark.parametrize("acting", ["sparsity", "rank"])
+def test_codes_and_integers_are_left_alone_by_rank_and_sparsity(
+    kind: str, acting: Kind, prepared: Prepared, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def table(_: Embedding, field: Field, generator: torch.Generator) -> Table:
+        return Worded(field, generator, kind)
+
+    home = ModuleType("worded")
+    vars(home)["Words"] = type("Words", (Embedding,), {"table": table})
+    monkeypatch.setitem(sys.modules, "worded", home)
+    described = Component("embedding", "worded", "For tests.", "Ours.", "worded:Words")
+    plugins = Registry([*registry.plugins, Plugin("test", "test", "0", components=(described,))])
+    chosen: dict[Kind, Chosen] = {"sparsity": PRUNED, "rank": SVD}
+    parts = {"embedding": Chosen("worded"), acting: chosen[acting]}
+    configuration = configuration_of(plugins, "bpr-mf", None, parts)
+    with pytest.raises(Infeasible, match="finds nothing to act on"):
+        price(configuration, prepared.catalog, plugins)
+    deep = configuration_of(plugins, "sasrec", None, parts)
+    served = finalize(build(deep, prepared.catalog, plugins, seed=0))
+    (weight,) = (w for w in served.model.modules() if getattr(w, "name", "") == "item.store")
+    assert isinstance(weight, Weight)
+    assert isinstance(weight.matrix, CodebookMatrix if kind == "codes" else DenseMatrix)
+    assert price(deep, prepared.catalog, plugins).bytes.high >= served.bytes
