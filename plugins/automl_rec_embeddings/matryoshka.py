@@ -168,9 +168,8 @@ class Matryoshka(CodedEmbedding):
     def _refuse(self, model: Model, layers: Layers, linears: list[Weight]) -> None:
         if not model.nests:
             raise Infeasible(
-                f"Nested matryoshka needs a model whose first columns are a model of their own, "
-                f"which {type(model).__name__} does not say it is. Set nested to false, or choose "
-                f"another model."
+                "Nested matryoshka needs a model whose first columns are a model of their own, "
+                "which this one does not say it is. Set nested to false, or choose another model."
             )
         widths = {field.width for field in layers.fields.values()}
         for weight in linears:

@@ -68,8 +68,8 @@ class Quant(CodedEmbedding):
         fitting = [bits for bits, total in totals.items() if total <= limit]
         if not fitting:
             raise Infeasible(
-                f"A budget of {self.budget:g} of the full tables' bytes is {limit} bytes, but "
-                f"integers of 4 bits need {totals[4]}. Raise the budget, or choose another "
+                f"A budget of {self.budget:g} of the full tables' bytes is {limit:,} bytes, but "
+                f"integers of 4 bits need {totals[4]:,}. Raise the budget, or choose another "
                 f"embedding."
             )
         return {"bits": fitting[0]}

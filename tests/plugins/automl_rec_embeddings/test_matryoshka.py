@@ -392,7 +392,7 @@ def refused(configuration: Configuration, reason: str) -> None:
 
 def test_a_model_that_does_not_nest_is_refused() -> None:
     made = configured("sasrec", {"width": WIDTH, "heads": 2}, nested=True)
-    refused(made, "which SasRec does not say it is")
+    refused(made, "which this one does not say it is")
     unequal = configured("gru", {"width": 8, "hidden": 16}, nested=True)
     refused(unequal, r"the tables' width to itself, \[8\], but level0.reset_input is 16 x 8")
 

@@ -46,7 +46,7 @@ def test_a_budget_below_four_bits_is_refused_with_what_they_need(
 ) -> None:
     # Fitted steps code the bias too: a byte and a step where there were four bytes.
     needed = 1500 * (16 + 4) + 500 * (4 if steps == "learned" else 5)
-    with pytest.raises(Infeasible, match=rf"integers of 4 bits need {needed}\. Raise the budget"):
+    with pytest.raises(Infeasible, match=rf"integers of 4 bits need {needed:,}\. Raise the budget"):
         planned(steps, 0.1)
 
 
