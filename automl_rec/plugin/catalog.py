@@ -2,7 +2,10 @@
 
 import hashlib
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -191,19 +194,11 @@ class Catalog:
         if self.folder is None:
             return make()
         path = self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.npz"
-        if not path.is_file():
+        arrays = _read(path)
+        if arrays is None:
             arrays = make()
-            # Another process may write the same file: the last one to replace it wins.
-            beside = path.with_name(f"{path.stem}.{os.getpid()}.npz")
-            try:
-                self.folder.mkdir(exist_ok=True)
-                np.savez(beside, allow_pickle=False, **arrays)
-                beside.replace(path)
-            except OSError:  # a cache that cannot be written is no cache
-                beside.unlink(missing_ok=True)
-            return arrays
-        with np.load(path, allow_pickle=False) as stored:
-            return {part: stored[part] for part in stored.files}
+            _write(path, arrays)
+        return arrays
 
     @cached_property
     def _derived(self) -> dict[str, Arrays]:
@@ -232,3 +227,25 @@ class Catalog:
         known = codes >= 0
         found = np.bincount(codes[known], weights[known], minlength=values.cardinality)
         return found.astype(np.int64)
+
+
+def _read(path: Path) -> Arrays | None:
+    """The arrays of a file; None if there is none that is whole."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {part: stored[part] for part in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def _write(path: Path, arrays: Arrays) -> None:
+    """Replaces a file as a whole; a cache that cannot be written is no cache."""
+    # Another process may write the same file: the last one to replace it wins.
+    beside = path.with_name(f"{path.stem}.{os.getpid()}.npz")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        np.savez(beside, allow_pickle=False, **arrays)
+        beside.replace(path)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink()
