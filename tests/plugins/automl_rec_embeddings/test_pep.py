@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.testing.contract import catalog_for, configuration_of, learn
 from automl_rec.testing.hosts import FACTORIZATION, registry_with_hosts
 from automl_rec.testing.planted import planted_tiny
+from automl_rec.testing.settings import settings_of
 from automl_rec_embeddings.composition import ComposedTable
 from automl_rec_embeddings.pep import Pep
 from automl_rec_embeddings.row_stores.selection import Entries
@@ -190,3 +192,21 @@ def test_the_second_training_moves_the_initial_values_within_the_mask_alone() ->
     finalize(built)
     for name, store in stores.items():
         assert not store.weight.matrix.dense()[masks[name] == 0].any()
+
+
+def masks_at(granularity: str, **fixed: Value) -> Tensor:
+    setting = settings_of(REGISTRY.component("embedding", "pep"), granularity=granularity, **fixed)
+    pep = Chosen("pep", setting)
+    made = configuration_of(REGISTRY, FACTORIZATION.name, compressions={"embedding": pep})
+    catalog = catalog_for(FACTORIZATION)
+    built = build(made, catalog, REGISTRY, seed=3)
+    built = replace(built, training=dict(built.training) | {"epochs": 40, "batch_size": 32})
+    learn(built, catalog, seed=3)
+    return torch.cat([mask_of(store).reshape(-1) for store in stores_of(built).values()])
+
+
+@pytest.mark.slow
+def test_what_shares_a_threshold_changes_what_is_kept_from_the_default_start() -> None:
+    assert not torch.equal(masks_at("global"), masks_at("row"))
+    # As published: in so short a training thresholds stay at 0, and sizes alone decide.
+    assert torch.equal(masks_at("global", start=-15.0), masks_at("row", start=-15.0))
