@@ -26,7 +26,8 @@ class Hash(SizedEmbedding):
     Two hashes have separate stores: in a shared one, ids with the same two slots in another order
     would be equal. With two hashes that are added or multiplied, a frequent id has its own row in
     the first store and reads nothing of the second. Rows of fewer columns than hashes are added,
-    never set side by side. A table that this would not make smaller keeps full rows.
+    never set side by side. A table that this would not make smaller keeps full rows. Within a
+    budget, a table whose remap of frequent ids would take most of it has none.
 
     Source: Weinberger et al., 2009 (hashing trick); double hashing after Zhang et al., 2020; the
     share of own rows after the frequency-aware tables of industry. Ours draws universal hash
@@ -48,18 +49,17 @@ class Hash(SizedEmbedding):
         self.combine = combine
 
     def largest(self, field: Field, limit: int) -> Structure | None:
-        """See `SizedEmbedding.largest`."""
-        slots = most(
-            lambda slots: self.structure_bytes(field, self._slots(field, slots)),
-            limit,
-            field.num_rows,
-        )
-        return None if slots is None else self._slots(field, slots)
+        """See `SizedEmbedding.largest`: own rows only where their remap leaves room for rows."""
+        found, plain = self._filling(field, limit, self.hot_share), self._filling(field, limit, 0.0)
+        if found is None or plain is None:
+            return plain
+        return found if 2 * found["slots"] >= plain["slots"] else plain
 
     def chosen(self, field: Field) -> Structure:
         """See `SizedEmbedding.chosen`."""
         assert self.ratio is not None, "it is sized by a budget or its ratio"
-        return self._slots(field, max(round(self.ratio * field.num_rows), 1))
+        slots = max(round(self.ratio * field.num_rows), 1)
+        return _slots(field, slots, self.hot_share)
 
     def structure_bytes(self, field: Field, structure: Structure) -> int:
         """See `SizedEmbedding.structure_bytes`: stores, remap of hot ids, hash coefficients."""
@@ -89,9 +89,14 @@ class Hash(SizedEmbedding):
         output = SameWidth(field.width)
         return ComposedTable(field, transform, stores, combination, output, generator)
 
-    def _slots(self, field: Field, slots: int) -> Structure:
-        hot = 0 if field.counts is None else min(round(self.hot_share * slots), slots - 1)
-        return {"slots": slots, "hot": hot}
+    def _filling(self, field: Field, limit: int, hot_share: float) -> Structure | None:
+        """The most slots that keep a limit, with a share of them for the most frequent ids."""
+
+        def bytes_of(slots: int) -> int:
+            return self.structure_bytes(field, _slots(field, slots, hot_share))
+
+        slots = most(bytes_of, limit, field.num_rows)
+        return None if slots is None else _slots(field, slots, hot_share)
 
     def _sizes(self, field: Field, structure: Structure) -> list[int]:
         slots, hot = structure["slots"], structure["hot"]
@@ -100,6 +105,11 @@ class Hash(SizedEmbedding):
 
     def _combination(self, field: Field) -> "Combination":
         return combination_of(self.combine, field.width, self.hashes)
+
+
+def _slots(field: Field, slots: int, hot_share: float) -> Structure:
+    hot = 0 if field.counts is None else min(round(hot_share * slots), slots - 1)
+    return {"slots": slots, "hot": hot}
 
 
 def _name(field: Field, store: int) -> str:

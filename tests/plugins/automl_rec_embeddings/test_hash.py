@@ -102,3 +102,20 @@ def test_scoring_costs_the_stored_rows_unless_they_are_multiplied() -> None:
 def test_rows_too_narrow_to_stand_side_by_side_are_added() -> None:
     divided, added = (table(hashes=2, combine=combine, width=1) for combine in ("concat", "sum"))
     assert torch.equal(divided.rows(), added.rows())
+
+
+@pytest.mark.parametrize(
+    ("budget", "slots", "hot"),
+    [
+        (0.02, 7, 0),  # 256 bytes: not even the remap, 400, fits
+        (0.04, 15, 0),  # 512 bytes: beside the remap 3 rows of 32 would fit
+        (0.1, 27, 14),  # 1,280 bytes: 27 rows with the remap, 39 without
+    ],
+)
+def test_a_budget_pays_for_own_rows_only_beside_rows_enough(
+    budget: float, slots: int, hot: int
+) -> None:
+    embedding = Hash(1, 0.5, "fp32", "budget", budget=budget)
+    field = Field("item", IDS, WIDTH, counts=COUNTS, scored=True)
+    plan = embedding.plan({"item": field}, planted_tiny().catalog)
+    assert plan == {"item": {"slots": slots, "hot": hot}}
