@@ -130,7 +130,7 @@ PEP = Component(
     hyperparameters={
         **sized_by(),
         "granularity": Choice(("global", "column", "row", "entry"), "entry"),
-        "start": Float(-20.0, -4.0, -7.0, search=False),
+        "start": Float(-20.0, -7.0, -7.0, search=False),
         **CODEC,
     },
 )
