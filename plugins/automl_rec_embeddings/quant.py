@@ -38,7 +38,7 @@ class Quant(CodedEmbedding):
     Learned steps are trained with the rows, which are read as integers from the first step on; such
     rows are served as they are, so that neither a rank nor a sparsity may change them, and tables
     that they would not make smaller stay full. Fitted steps are what `quantise` chooses when all
-    else is done.
+    else is done, and what rows get that a model replaces once it has trained (lightgcn, cosines).
 
     Source: compression specification E8: ALPT (Li et al., AAAI 2023) and row-wise post-training
     quantisation; see `LearnedSteps` for how ours differs from the former.
