@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from automl_rec.builder import Built, Price, Served, build, finalize, price, restore, training_bytes
+from automl_rec.builder import Built, build, finalize, restore
 from automl_rec.data import Prepared
 from automl_rec.data.prepared import HeldOut
 from automl_rec.errors import DataError, DivergenceError
@@ -20,7 +20,9 @@ from automl_rec.objectives.objective import Measurement, Objective
 from automl_rec.objectives.ranking import Lists, judged_by, lists
 from automl_rec.objectives.ranking import measure as measure_quality
 from automl_rec.plugin import ClosedFormModel, Model, RankingModel, RetrievalModel, TrainedModel
+from automl_rec.price import Price, price, training_bytes
 from automl_rec.registry import Registry
+from automl_rec.served import Served
 from automl_rec.space.configuration import Configuration
 from automl_rec.training.progress import Progress, Training
 from automl_rec.training.resumption import TrainingFile

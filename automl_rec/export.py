@@ -34,12 +34,12 @@ import yaml
 from torch import Tensor
 
 from automl_rec import __version__
-from automl_rec.builder import Served
 from automl_rec.data import Prepared
 from automl_rec.data.catalog_files import write_catalog
 from automl_rec.errors import ExportError
 from automl_rec.objectives.objective import Measurement
 from automl_rec.plugin import Histories
+from automl_rec.served import Served
 from automl_rec.space.configuration import Configuration
 
 FORMAT = 3

@@ -13,7 +13,7 @@ import polars as pl
 import torch
 
 from automl_rec import export
-from automl_rec.builder import Served, restore
+from automl_rec.builder import restore
 from automl_rec.data.catalog_files import read_catalog
 from automl_rec.data.request import Format, check_separator
 from automl_rec.data.row_batches import unlabelled
@@ -23,6 +23,7 @@ from automl_rec.errors import DataError, ExportError
 from automl_rec.objectives.ranking import CHUNK_SCORES, NO_ITEM, requests_of, shown
 from automl_rec.plugin import Histories
 from automl_rec.registry import Registry
+from automl_rec.served import Served
 from automl_rec.space.configuration import Configuration
 
 CHUNK_ROWS = 8192

@@ -96,7 +96,7 @@ def _sizes(data: "Prepared") -> str:
 
 
 def _shown(price: "PriceRange", task: "Task") -> dict[str, Any]:
-    from automl_rec.builder import PRICED_ROWS
+    from automl_rec.costs import PRICED_ROWS
     from automl_rec.objectives.amount import amount
 
     def range_of(interval: tuple[float, float] | None, unit: str) -> str:

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from automl_rec.builder import PRICED_ROWS, Served
+from automl_rec.costs import PRICED_ROWS
 from automl_rec.data.row_batches import rows_of
 from automl_rec.objectives.ranking import requests_of, shown
 from automl_rec.plugin import Histories, RowTable
+from automl_rec.served import Served
 
 WARM_UP = 10
 REQUESTS = 100

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from automl_rec.builder import PRICED_ROWS, Served
+from automl_rec.costs import PRICED_ROWS
 from automl_rec.data.row_batches import rows_of
 from automl_rec.objectives.ranking import requests_of
 from automl_rec.plugin import Catalog, Feature, Field, Histories, RowTable
+from automl_rec.served import Served
 
 DATA = (Catalog, Feature, Field, Histories, RowTable)
 """What every model is served beside, and none is charged for."""

@@ -9,8 +9,8 @@ from automl_rec.objectives.objective import Objective
 from automl_rec.space.configuration import Configuration
 
 if TYPE_CHECKING:
-    from automl_rec.builder import Price
     from automl_rec.plugin import Interval
+    from automl_rec.price import Price
 
 COSTS = (
     "bytes",

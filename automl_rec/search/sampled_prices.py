@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from automl_rec.builder import Price, price
 from automl_rec.errors import Infeasible
 from automl_rec.objectives.objective import Objective
 from automl_rec.plugin import Catalog
+from automl_rec.price import Price, price
 from automl_rec.registry import Registry
 from automl_rec.search.pricing import Pricing, bounds_broken
 from automl_rec.search.reason import shorten

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from automl_rec import export
-from automl_rec.builder import Served, restore
+from automl_rec.builder import restore
 from automl_rec.data import Prepared, prepare
 from automl_rec.errors import ExportError, SpaceError, StudyMismatchError
 from automl_rec.evaluation import evaluate, measure, require_measurable
@@ -18,6 +18,7 @@ from automl_rec.objectives.objective import Measurement, Objective
 from automl_rec.registry import Registry
 from automl_rec.search.samplers import derive_seed
 from automl_rec.search.session import plugin_versions
+from automl_rec.served import Served
 from automl_rec.space.checker import check, read_space
 from automl_rec.space.configuration import Configuration
 from automl_rec.space.data_section import written_data

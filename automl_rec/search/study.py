@@ -30,7 +30,7 @@ from automl_rec.storage.repository import Repository
 from automl_rec.storage.url import default_url
 
 if TYPE_CHECKING:
-    from automl_rec.builder import Price
+    from automl_rec.price import Price
     from automl_rec.search.shipping import Shipped
     from automl_rec.space.configuration import Configuration
 
@@ -370,7 +370,7 @@ def _workers(space: Space) -> int:
 
 def _price(data: Prepared, registry: Registry) -> "Callable[[Configuration], Price]":
     # Imported here: whoever only reads a study is spared torch.
-    from automl_rec.builder import price
+    from automl_rec.price import price
 
     return lambda configuration: price(configuration, data.catalog, registry)
 

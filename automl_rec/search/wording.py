@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from automl_rec.builder import PRICED_ROWS
+from automl_rec.costs import PRICED_ROWS
 from automl_rec.objectives import task_of
 from automl_rec.objectives.amount import amount
 from automl_rec.objectives.objective import Objective

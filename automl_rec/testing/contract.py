@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from automl_rec.builder import Built, Price, Served, build, finalize, price, restore, training_bytes
+from automl_rec.builder import Built, build, finalize, restore
 from automl_rec.data.row_batches import rows_of
 from automl_rec.export import read_model, write_model
 from automl_rec.objectives.ranking import requests_of
@@ -25,7 +25,9 @@ from automl_rec.plugin import (
     TrainedModel,
     Value,
 )
+from automl_rec.price import Price, price, training_bytes
 from automl_rec.registry import Registry
+from automl_rec.served import Served
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.testing.planted import planted_rows, planted_tiny
 from automl_rec.testing.settings import settings_of

@@ -8,9 +8,10 @@ from typing import ClassVar
 import pytest
 import torch
 
-from automl_rec.builder import build, finalize, price
+from automl_rec.builder import build, finalize
 from automl_rec.errors import Infeasible
 from automl_rec.plugin import Catalog, Component, Kind, TrainedModel, Value
+from automl_rec.price import price
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.testing.contract import (

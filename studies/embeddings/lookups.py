@@ -20,9 +20,10 @@ import torch
 import yaml
 from study import HERE, RESULTS
 
-from automl_rec.builder import Served, build, finalize, restore
+from automl_rec.builder import build, finalize, restore
 from automl_rec.plugin import Catalog, Histories, Table
 from automl_rec.registry import Registry
+from automl_rec.served import Served
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.testing.settings import settings_of
 

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 import yaml
 
-from automl_rec.builder import price
 from automl_rec.data import Prepared, prepare
 from automl_rec.errors import DivergenceError, Infeasible
 from automl_rec.evaluation import evaluate, measure
 from automl_rec.objectives import is_quality, resolve
 from automl_rec.objectives.objective import Objective
+from automl_rec.price import price
 from automl_rec.registry import Registry
 from automl_rec.search.shipping import only_configuration
 from automl_rec.space.checker import check

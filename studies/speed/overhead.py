@@ -19,9 +19,9 @@ import optuna
 from figure import Figure
 from sqlalchemy import event
 
-from automl_rec.builder import Price
 from automl_rec.objectives.objective import Objective
 from automl_rec.plugin import Component, Float, Interval
+from automl_rec.price import Price
 from automl_rec.registry import Plugin, Registry
 from automl_rec.search.early_stopping import SafeStopping
 from automl_rec.search.engine import Event, Finished, Job, Setup, Started

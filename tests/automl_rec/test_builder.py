@@ -4,7 +4,6 @@ import copy
 import dataclasses
 import functools
 import json
-import math
 import operator
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from automl_rec.builder import Served, build, finalize, price, restore, training_bytes
+from automl_rec.builder import build, finalize, restore
 from automl_rec.data import Prepared
 from automl_rec.errors import ExportError, Infeasible
 from automl_rec.objectives.ranking import requests_of
@@ -31,12 +30,13 @@ from automl_rec.plugin import (
     Kind,
     PlainTable,
     Table,
-    Value,
     Weight,
     dense_form,
     from_integers,
 )
+from automl_rec.price import price
 from automl_rec.registry import Plugin, Registry
+from automl_rec.served import Served
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.testing.contract import configuration_of, same
 from automl_rec.testing.planted import planted_rows
@@ -83,17 +83,6 @@ def test_price_is_exact_and_restoring_changes_no_bit(
     assert restored.structure() == served.structure()
 
 
-def test_pricing_allocates_no_weight(registry: Registry, prepared: Prepared) -> None:
-    class Huge:
-        """A catalog of so many items that a dense weight could not exist."""
-
-        num_items, num_users = 10**7, 10
-        histories = prepared.catalog.histories
-
-    found = price(Configuration(EASE), Huge(), registry)  # type: ignore[arg-type]
-    assert found.bytes.low == 4 * 10**14
-
-
 def test_a_model_under_training_cannot_be_served(prepared: Prepared, registry: Registry) -> None:
     built = build(Configuration(EASE), prepared.catalog, registry, seed=0)
     with pytest.raises(TypeError, match="no trainable matrix"):
@@ -122,82 +111,12 @@ def test_tensors_of_another_configuration_are_refused(
 
 def test_equal_seeds_give_equal_weights(prepared: Prepared, registry: Registry) -> None:
     configuration = Configuration(
-        Chosen("ials", defaults(registry, "ials")),
-        embedding=Chosen("hash", defaults(registry, "hash", "embedding")),
+        Chosen("ials", settings_of(registry.component("model", "ials"))),
+        embedding=Chosen("hash", settings_of(registry.component("embedding", "hash"))),
     )
     first, second = (fitted(configuration, prepared, registry).tensors() for _ in range(2))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-def defaults(registry: Registry, name: str, kind: Kind = "model") -> dict[str, Value]:
-    component = registry.component(kind, name)
-    values: dict[str, Value] = {}
-    for key, domain in component.hyperparameters.items():
-        if all(values.get(other) in allowed for other, allowed in domain.only_if.items()):
-            values[key] = domain.default
-    return values
-
-
-def test_packed_bytes_are_priced_exactly(prepared: Prepared, registry: Registry) -> None:
-    configuration = Configuration(EASE, sparsity=PRUNED)
-    served, items = fitted(configuration, prepared, registry), prepared.catalog.num_items
-    assert items == 40
-    # 160 values, as many columns of 6 bits, 41 pointers of 8 bits; a bitmap has 1600 bits
-    assert served.bytes_packed == 640 + (960 + 328) // 8
-    assert price(configuration, prepared.catalog, registry).bytes_packed == (
-        served.bytes_packed,
-        served.bytes_packed,
-    )
-
-
-def test_a_remap_is_packed_to_the_bits_of_its_slots(prepared: Prepared, registry: Registry) -> None:
-    values = {**defaults(registry, "hash", "embedding"), "sized_by": "ratio", "ratio": 0.5}
-    values.pop("budget")
-    configuration = Configuration(
-        Chosen("ials", defaults(registry, "ials")), embedding=Chosen("hash", values)
-    )
-    served = fitted(configuration, prepared, registry)
-    users, items = prepared.catalog.num_users, prepared.catalog.num_items
-    # Half the rows are slots, half of these own ones: remaps of 1 byte and hashes of 2 x 8 bytes
-    packed = {users: round(users / 2), items: round(items / 2)}
-    native = sum(size + 16 for size in packed)
-    bits = sum(-(-size * (slots // 2).bit_length() // 8) + 8 for size, slots in packed.items())
-    assert served.bytes - served.bytes_packed == native - bits
-    assert price(configuration, prepared.catalog, registry).bytes_packed.low == served.bytes_packed
-
-
-def test_training_holds_gradients_moments_and_masks(registry: Registry, prepared: Prepared) -> None:
-    domains = registry.component("model", "bpr-mf").domains
-    values = {name: domain.default for name, domain in domains.items() if not domain.only_if}
-    model = Chosen("bpr-mf", {**values, "width": 8})
-    numbers = 8 * (prepared.catalog.num_users + prepared.catalog.num_items)
-    full = Chosen("full", {"precision": "int8"})
-    magnitude = registry.component("sparsity", "magnitude")
-    gradual = Chosen("magnitude", settings_of(magnitude, mode="gradual"))
-    for sparsity, copies in ((None, 4), (PRUNED, 4), (gradual, 5)):
-        configuration = Configuration(model, embedding=full, sparsity=sparsity)
-        held = price(configuration, prepared.catalog, registry).bytes_training
-        assert held == (4 * copies * numbers, 4 * copies * numbers)
-        assert training_bytes(build(configuration, prepared.catalog, registry, seed=0)) == held.low
-
-
-def test_a_closed_form_holds_its_weights_alone(registry: Registry, prepared: Prepared) -> None:
-    items = prepared.catalog.num_items
-    held = price(Configuration(EASE), prepared.catalog, registry).bytes_training
-    assert held == (4 * items**2, 4 * items**2)
-    knn = Configuration(Chosen("item-knn", defaults(registry, "item-knn")))
-    found = price(knn, prepared.catalog, registry)
-    assert found.bytes_training == found.bytes
-    built = build(knn, prepared.catalog, registry, seed=0)
-    assert isinstance(built.model, ClosedFormModel)
-    built.model.fit(prepared.catalog, torch.Generator())
-    assert training_bytes(built) == finalize(built).bytes
-
-
-def test_serving_holds_at_least_the_tensors(registry: Registry, prepared: Prepared) -> None:
-    found = price(Configuration(EASE), prepared.catalog, registry)
-    assert found.bytes_resident == (found.bytes.low, math.inf)
 
 
 class Untouchable(Embedding):

@@ -7,12 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from automl_rec.builder import price
 from automl_rec.data import DataRequest, Prepared, prepare
 from automl_rec.errors import DataError
 from automl_rec.evaluation import evaluate, measure, require_measurable
 from automl_rec.objectives import named
 from automl_rec.plugin import Value, Weight
+from automl_rec.price import price
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.training.progress import Progress

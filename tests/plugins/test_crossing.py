@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from automl_rec.builder import build, finalize, price
+from automl_rec.builder import build, finalize
 from automl_rec.errors import Infeasible
 from automl_rec.plugin import Catalog, Choice, Component, Integer, Kind, Table, TrainedModel, Value
+from automl_rec.price import price
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.testing.contract import catalog_for, check_artefact, configuration_of, trained

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from automl_rec.builder import PRICED_ROWS, Served
+from automl_rec.costs import PRICED_ROWS
 from automl_rec.objectives.latency import REQUESTS, WARM_UP, measure, measure_rows
 from automl_rec.plugin import RankingModel, Rows
+from automl_rec.served import Served
 from automl_rec.testing.planted import planted_rows, planted_tiny
 
 PAUSE = 2e-6

@@ -8,10 +8,11 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from automl_rec.builder import Served, finalize
+from automl_rec.builder import finalize
 from automl_rec.objectives.memory import resident_bytes
 from automl_rec.plugin import Catalog, Kind, Requests, RetrievalModel, Value
 from automl_rec.registry import Registry
+from automl_rec.served import Served
 from automl_rec.space.configuration import Chosen
 from automl_rec.testing.contract import configuration_of, trained
 from automl_rec.testing.planted import planted_rows, planted_tiny

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from automl_rec.builder import Price
 from automl_rec.errors import Infeasible, StorageError
 from automl_rec.objectives.objective import Objective
 from automl_rec.plugin import Interval
+from automl_rec.price import Price
 from automl_rec.search.early_stopping import NoStopping, Rule, SafeStopping, Standing
 from automl_rec.search.engine import Event, Failed, Finished, Job, Reported, Started
 from automl_rec.search.events import StudyEvent, TrialFinished

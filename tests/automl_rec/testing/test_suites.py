@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from automl_rec.builder import build, finalize, price
+from automl_rec.builder import build, finalize
 from automl_rec.plugin import (
     Catalog,
     ClosedFormModel,
@@ -24,6 +24,7 @@ from automl_rec.plugin import (
     gradient_training,
     quantise,
 )
+from automl_rec.price import price
 from automl_rec.registry import Plugin, Registry
 from automl_rec.testing import EmbeddingTests, ModelTests, RankingTests
 from automl_rec.testing.contract import (

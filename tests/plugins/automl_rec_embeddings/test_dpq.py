@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from automl_rec.builder import finalize, price
+from automl_rec.builder import finalize
 from automl_rec.errors import Infeasible
 from automl_rec.plugin import CodebookMatrix, Field, PlainTable, Precision, Step, Value
+from automl_rec.price import price
 from automl_rec.space.configuration import Chosen
 from automl_rec.testing.contract import catalog_for, configuration_of, trained
 from automl_rec.testing.hosts import registry_with_hosts

@@ -3,9 +3,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from automl_rec.builder import build, finalize, price, restore
+from automl_rec.builder import build, finalize, restore
 from automl_rec.errors import Infeasible
 from automl_rec.plugin import Catalog, Field, Histories, PlainTable, Table
+from automl_rec.price import price
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen
 from automl_rec.testing.contract import configuration_of

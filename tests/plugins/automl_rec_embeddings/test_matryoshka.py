@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from automl_rec.builder import Built, build, finalize, price
+from automl_rec.builder import Built, build, finalize
 from automl_rec.errors import Infeasible
 from automl_rec.plugin import Catalog, Field, Phase, Table, TrainableMatrix, Value
+from automl_rec.price import price
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.testing.contract import (

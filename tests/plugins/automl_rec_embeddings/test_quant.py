@@ -4,9 +4,10 @@ from typing import Literal
 import pytest
 import torch
 
-from automl_rec.builder import finalize, price
+from automl_rec.builder import finalize
 from automl_rec.errors import Infeasible
 from automl_rec.plugin import Field, PlainTable, Step, Value
+from automl_rec.price import price
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.testing.contract import answers, catalog_for, configuration_of, trained
