@@ -218,6 +218,7 @@ def test_time_that_runs_out_still_leads_through_every_phase() -> None:
     assert len(training.curve) == 1
 
 
+@pytest.mark.slow
 def test_a_phase_ends_at_its_share_of_the_time() -> None:
     class Slow(TwoPhases):
         def after_step(self, step: Step) -> None:
@@ -226,7 +227,7 @@ def test_a_phase_ends_at_its_share_of_the_time() -> None:
 
     model = Popularity()
     cycle = Slow(model)
-    run(model, cycle, seconds=0.4, epochs=10_000, patience=10_000)
+    run(model, cycle, seconds=2.0, epochs=10_000, patience=10_000)
     again = cycle.told.index("begin again")
     steps = [line.startswith("step") for line in cycle.told]
     assert sum(steps[again:]) > sum(steps[:again]) > 0
