@@ -70,6 +70,7 @@ def evaluate(
     report: Report | None = None,
     seconds: float | None = None,
     checkpoint: Path | None = None,
+    checkpoint_share: float = 1.0,
 ) -> Evaluated:
     """Trains a configuration on the train part and measures it on validation.
 
@@ -84,7 +85,9 @@ def evaluate(
         seed: of every random draw.
         report: told of the quality after epochs; False stops the training for good.
         seconds: wall time after which training ends with the best epoch so far.
-        checkpoint: file that training is kept in, and goes on from if it is there.
+        checkpoint: file that training is kept in, and goes on from if it is there; what earlier
+            runs spent then counts as training cost.
+        checkpoint_share: of the time, at most, that goes into writing the checkpoint.
 
     Raises:
         Infeasible: the configuration cannot be built on these data.
@@ -97,10 +100,13 @@ def evaluate(
     if checkpoint is not None:
         # The best weights are best by the quality watched: another one makes another training.
         watched = quality_of(objectives).name
-        file = TrainingFile(checkpoint, f"{configuration.digest} {data.digest} {seed} {watched}")
+        identity = f"{configuration.digest} {data.digest} {seed} {watched}"
+        file = TrainingFile(checkpoint, identity, checkpoint_share)
     held = training_bytes(built)
     training = _fit(built, data, objectives, seed, report, seconds, file)
     held = max(held, training_bytes(built))
+    if file is not None:
+        started -= file.earlier
     if training is not None and training.stopped == "early":
         return Evaluated(_unfinished(training, built, data, objectives, registry, started, cpu))
     served = shipped(finalize(built), configuration, data, registry)

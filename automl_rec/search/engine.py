@@ -1,6 +1,6 @@
 """What a study asks of an engine, and what an engine tells: plain data in both directions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -12,13 +12,15 @@ class Setup:
     Attributes:
         data: folder of the prepared interactions.
         objectives: the objectives, each as plain fields.
-        artefacts: folder under which every trained model is written, by digest.
+        artefacts: folder under which every trained model is written, by run.
+        trainings: folder of the files that trainings go on from, by trial.
         without: entries of plugins that are blocked.
     """
 
     data: str
     objectives: tuple[Mapping[str, Any], ...]
     artefacts: str
+    trainings: str
     without: tuple[str, ...] = ()
 
 
@@ -30,6 +32,8 @@ class Job:
         digest: of the configuration; jobs that run at once differ in it.
         configuration: as `Configuration.as_dict` gives it.
         seed: of the training.
+        uuid: of the trial; whoever runs it again goes on from its training file.
+        run: name of the folder for its model; no other run of the trial, anywhere, has the same.
         seconds: wall time after which training ends with its best epoch; None for no limit.
         end: wall time after which, and some grace, the trial is ended whatever it does; None for
             no limit. A closed form knows no epochs and heeds only this.
@@ -38,6 +42,8 @@ class Job:
     digest: str
     configuration: Mapping[str, Any]
     seed: int
+    uuid: str
+    run: str
     seconds: float | None = None
     end: float | None = None
 
@@ -69,6 +75,8 @@ class Finished:
     Attributes:
         measurements: objective name -> (value, standard error or None).
         stopped: why training ended early, as in `evaluation.Outcome`.
+        curve: every validation: epoch, quality, standard error, seconds; those before a resumption
+            too, which were reported to whoever ran the trial then.
         artefact: path of the model written, with its digest and size; empty where there is none.
     """
 
@@ -77,6 +85,7 @@ class Finished:
     measurements: Mapping[str, tuple[float, float | None]]
     train_seconds: float
     stopped: str | None
+    curve: Sequence[tuple[int, float, float | None, float]] = ()
     artefact: str = ""
     artefact_sha256: str = ""
     artefact_bytes: int = 0
@@ -87,13 +96,15 @@ class Failed:
     """A job that gave no outcome.
 
     Attributes:
-        how: ``"infeasible"`` (refused), ``"error"`` (an exception), ``"died"`` (the worker ended),
-            ``"overtime"`` (it was ended, far beyond its time).
+        how: ``"infeasible"`` (refused), ``"error"`` (an exception), ``"died"`` (the worker ended,
+            or was silent and was ended), ``"overtime"`` (it was ended, far beyond its time),
+            ``"memory"`` (it was ended, beyond its memory), ``"storage"`` (its files could not be
+            written, which no other trial could either).
     """
 
     job: Job
     worker: str
-    how: Literal["infeasible", "error", "died", "overtime"]
+    how: Literal["infeasible", "error", "died", "overtime", "memory", "storage"]
     reason: str
 
 
@@ -118,6 +129,9 @@ class Engine(Protocol):
 
     def answer(self, job: Job, *, proceed: bool) -> None:
         """Lets a training that reported go on, or ends it."""
+
+    def cancel(self, job: Job) -> None:
+        """Ends a job that another process has taken over; nothing more is told of it."""
 
     def close(self) -> None:
         """Ends all workers, whatever they do."""

@@ -119,7 +119,7 @@ class LocalEngine:
         process.job, process.began = job, None
         process.log_start = _size(process.log)
         process.trials += 1
-        fields = ("configuration", "seed", "seconds")
+        fields = ("configuration", "seed", "uuid", "run", "seconds")
         process.send({name: getattr(job, name) for name in fields})
         return process.name
 
@@ -143,6 +143,11 @@ class LocalEngine:
         events = list(self._events)
         self._events.clear()
         return events
+
+    def cancel(self, job: Job) -> None:
+        """See `Engine.cancel`."""
+        for process in [p for p in self._processes if p.job == job]:
+            self._replace(process)
 
     def close(self) -> None:
         """See `Engine.close`."""

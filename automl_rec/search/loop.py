@@ -115,6 +115,7 @@ class _Running:
     proposal: Proposal
     priced: Priced
     row: RunningTrial
+    run: str
     curve: list[CurvePoint] = field(default_factory=list)
     hopeless: int | None = None
     began: float = field(default_factory=time.monotonic)
@@ -222,11 +223,13 @@ class Loop:
         configuration, digest = proposal.configuration, proposal.configuration.digest
         seed = derive_seed(self._seed, digest, 0) if proposal.seed is None else proposal.seed
         limits = self._limits.trial_limit(self._measuring), self._limits.end()
-        job = Job(digest, configuration.as_dict(), seed, *limits)
+        trial = proposal.uuid or uuid.uuid4().hex
+        run = f"{digest}-{uuid.uuid4().hex[:8]}"
+        job = Job(digest, configuration.as_dict(), seed, trial, run, *limits)
         worker = self._parts.engine.start(job)
         now = time.time()
         row = RunningTrial(
-            uuid=proposal.uuid or uuid.uuid4().hex,
+            uuid=trial,
             digest=digest,
             configuration=job.configuration,
             seed=seed,
@@ -239,7 +242,7 @@ class Loop:
         )
         self._parts.stored.start(row)
         self._refusals = 0
-        self._running[digest] = _Running(proposal, priced, row)
+        self._running[digest] = _Running(proposal, priced, row, run)
         self._tell(TrialStarted(digest, title_of(configuration), worker, proposal.origin))
 
     def _handle(self, events: Sequence[Event]) -> None:
@@ -278,14 +281,14 @@ class Loop:
             reason = f"Stopped after epoch {running.hopeless}: it could not reach the front."
             self._record(running, "pruned", reason, event)
         elif wrong := self._unusable(event):
-            self._parts.shelf.discard(event.job.digest)
+            self._parts.shelf.discard(event.job.run)
             self._record(running, "failed", f"DivergenceError: {wrong}", event)
         else:
             self._record(running, "complete", _time_note(event), event)
 
     def _end_failed(self, running: _Running, event: Failed) -> None:
         proposal = running.proposal
-        self._parts.shelf.discard(event.job.digest)
+        self._parts.shelf.discard(event.job.run)
         if event.how == "died" and proposal.attempt < MOST_ATTEMPTS:
             self._parts.proposals.requeue(_again(proposal, running.row))
             self._tell(TrialRequeued(event.job.digest, event.reason))
@@ -306,7 +309,7 @@ class Loop:
         """Ends what still runs well after the deadline."""
         self._parts.engine.close()
         for running in list(self._running.values()):
-            self._parts.shelf.discard(running.row.digest)
+            self._parts.shelf.discard(running.run)
             self._record(running, "pruned", TIME_OVER)
         self._running.clear()
 

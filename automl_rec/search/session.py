@@ -200,6 +200,7 @@ class Session:
                 data=str(self.data.folder),
                 objectives=tuple(asdict(objective) for objective in self.objectives),
                 artefacts=str(self._artefacts),
+                trainings=str(self.folder / "trainings"),
                 without=self.without,
             )
         )

@@ -81,8 +81,8 @@ def ship(
         )
     configuration = Configuration.from_dict(trial.configuration)
     bench = _Bench(data, manifest.objectives, registry, one, configuration, confirm)
-    path = home / "artefacts" / trial.digest / export.MODEL
-    if not path.is_file():
+    path = None if trial.artefact is None else home / trial.artefact.path
+    if path is None or not path.is_file():
         return bench.train(folder, trial.seed)
     facts = {"trial": trial.number, "seed": trial.seed, "train_seconds": trial.train_seconds}
     return bench.write(folder, path, bench.restored(path), trial.measurements, facts)

@@ -11,23 +11,12 @@ import queue
 import signal
 import sys
 import threading
-import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TextIO, TypeAlias
+from dataclasses import asdict
+from typing import Any, TextIO
 
-from automl_rec import export
-from automl_rec.data import Prepared
-from automl_rec.errors import AutomlRecError, Infeasible
-from automl_rec.evaluation import Outcome, evaluate
-from automl_rec.objectives.objective import Objective
-from automl_rec.registry import Registry
-from automl_rec.search.reason import reason_of, shorten
-from automl_rec.space.configuration import Configuration
+from automl_rec.errors import AutomlRecError
+from automl_rec.search.bench import Bench, Message, Report
 from automl_rec.training.progress import Progress
-
-Message: TypeAlias = Mapping[str, Any]
 
 
 class Channel:
@@ -61,60 +50,6 @@ class Channel:
         os._exit(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What stays between trials."""
-
-    data: Prepared
-    objectives: tuple[Objective, ...]
-    registry: Registry
-    artefacts: Path
-
-    @classmethod
-    def of(cls, message: Message) -> "Bench":
-        """The bench that the parent's first message describes.
-
-        Raises:
-            DataError: the prepared data cannot be opened.
-            PluginError: a plugin is broken in a way that no trial can go round.
-        """
-        return cls(
-            Prepared.open(message["data"]),
-            tuple(Objective(**fields) for fields in message["objectives"]),
-            Registry.discover(without=message["without"]),
-            Path(message["artefacts"]),
-        )
-
-    def run(self, message: Message, report: Callable[[Progress], bool]) -> dict[str, Any]:
-        """Runs one trial and writes its model.
-
-        Raises:
-            Infeasible: the configuration cannot be built on these data.
-            DivergenceError: training left the finite numbers.
-            ExportError: the model could not be written.
-        """
-        configuration = Configuration.from_dict(message["configuration"])
-        evaluated = evaluate(
-            configuration,
-            self.data,
-            self.objectives,
-            self.registry,
-            seed=message["seed"],
-            report=report,
-            seconds=message["seconds"],
-        )
-        found = _plain(evaluated.outcome)
-        if evaluated.served is not None:
-            path = self.artefacts / configuration.digest / export.MODEL
-            export.write_model(path, evaluated.served, configuration)
-            found |= {
-                "artefact": str(path),
-                "artefact_sha256": export.sha256(path),
-                "artefact_bytes": path.stat().st_size,
-            }
-        return found
-
-
 def serve(channel: Channel) -> None:
     """Runs what the parent sends, until it closes the pipe."""
     try:
@@ -124,40 +59,20 @@ def serve(channel: Channel) -> None:
         return
     channel.send(type="ready")
     while True:
-        message = channel.receive()
+        job = channel.receive()
         channel.send(type="started")
-        channel.send(**_attempt(bench, message, channel))
+        channel.send(**bench.attempt(job, _reporter(channel)))
         gc.collect()
 
 
-def _attempt(bench: Bench, message: Message, channel: Channel) -> dict[str, Any]:
+def _reporter(channel: Channel) -> Report:
+    """Tells the parent of a validation, and waits for its word."""
+
     def report(progress: Progress) -> bool:
-        channel.send(
-            type="reported",
-            epoch=progress.epoch,
-            epochs=progress.epochs,
-            quality=progress.quality,
-            standard_error=progress.standard_error,
-            seconds=progress.seconds,
-        )
+        channel.send(type="reported", **asdict(progress))
         return bool(channel.receive()["proceed"])
 
-    try:
-        return {"type": "finished", **bench.run(message, report)}
-    except Infeasible as error:
-        return {"type": "failed", "how": "infeasible", "reason": shorten(str(error))}
-    except Exception as error:  # noqa: BLE001 - a plugin may raise anything; the study goes on
-        traceback.print_exc()
-        return {"type": "failed", "how": "error", "reason": reason_of(error)}
-
-
-def _plain(outcome: Outcome) -> dict[str, Any]:
-    measured = outcome.measurements.items()
-    return {
-        "measurements": {name: (found.value, found.standard_error) for name, found in measured},
-        "train_seconds": outcome.train_seconds,
-        "stopped": outcome.stopped,
-    }
+    return report
 
 
 if __name__ == "__main__":

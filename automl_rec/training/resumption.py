@@ -2,9 +2,10 @@
 
 import json
 import os
+import socket
+import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,33 @@ from torch import Tensor
 
 from automl_rec.errors import StorageError
 
-_HEADER = "training 2"
+_HEADER = "training 3"
 
 
-@dataclass(frozen=True, slots=True)
 class TrainingFile:
     """Where a training is kept between runs.
 
-    Attributes:
+    Args:
         path: the file; absent before the first validation.
         identity: what is trained, from what, with which seed: a file of another is refused.
+        share: of the time, at most, that goes into writing it; 1 writes after every validation.
+
+    Attributes:
+        earlier: seconds of wall time that the runs before this one spent, once it is read.
     """
 
-    path: Path
-    identity: str
+    def __init__(self, path: Path, identity: str, share: float = 1.0) -> None:
+        self.path, self.identity = path, identity
+        self.earlier = 0.0
+        self._share = share
+        self._began = self._written = time.monotonic()
+        self._cost = 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether the share of the time allows it to be written now."""
+        elapsed = time.monotonic() - self._written
+        return self._share >= 1 or self._cost <= self._share * elapsed
 
     def write(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Replaces the file as a whole.
@@ -39,8 +53,11 @@ class TrainingFile:
         Raises:
             StorageError: the file cannot be written.
         """
-        header = json.dumps({"identity": self.identity, **facts})
-        beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
+        began = time.monotonic()
+        spent = self.earlier + began - self._began
+        header = json.dumps({"identity": self.identity, "spent": spent, **facts})
+        # Another machine may write the same file, if it was thought that this one is lost.
+        beside = self.path.with_name(f"{self.path.name}.{socket.gethostname()}.{os.getpid()}.part")
         contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +70,8 @@ class TrainingFile:
                 f"{self.path}: the training could not be written ({error}). "
                 f"Free space or name another file; the run before it is kept."
             ) from error
+        self._written = time.monotonic()
+        self._cost = self._written - began
 
     def read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """What was written last, or None.
@@ -77,4 +96,5 @@ class TrainingFile:
                 f"another seed or another first quality. "
                 f"Name another file, or remove it to begin again."
             )
+        self.earlier = float(facts.pop("spent"))
         return tensors, facts

@@ -79,7 +79,7 @@ class Stretch:
 
     def _write(self) -> None:
         """Called after whole epochs: one that was cut short will be run again."""
-        if self._file is None:
+        if self._file is None or not self._file.due:
             return
         tensors = {
             **{f"now.{name}": tensor for name, tensor in state_of(self._model).items()},

@@ -79,7 +79,8 @@ def test_a_search_records_its_trials_and_keeps_the_artefacts_of_the_front(
         trial.measurements["ndcg@10"].value for trial in ran if trial.state == "complete"
     )
     kept = {path.name for path in (tmp_path / "runs/planted/artefacts").iterdir()}
-    assert kept == {trial.digest for trial in front}
+    assert kept == {Path(t.artefact.path).parent.name for t in front if t.artefact is not None}
+    assert {name.partition("-")[0] for name in kept} == {trial.digest for trial in front}
     for trial in study.trials:
         assert (trial.artefact is not None) == (trial in front)
     kept_first = front[0].artefact
