@@ -1,7 +1,6 @@
 """What is learned from recorded trials: by the sampler, and by early stopping."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 
 from automl_rec.objectives import is_quality
 from automl_rec.objectives.objective import Measurement, Objective
@@ -46,11 +45,6 @@ def violations_of(
     """How far each bounded objective lies beyond its bound, where it is measured."""
     bounded = [o for o in objectives if o.bound is not None and o.name in measured]
     return {o.name: o.violation(measured[o.name].value) for o in bounded}
-
-
-def numbered(trial: FinishedTrial, number: int) -> TrialRecord:
-    """The record of a trial that has its number."""
-    return TrialRecord(number=number, **{f.name: getattr(trial, f.name) for f in fields(trial)})
 
 
 def by_quality(trials: Sequence[TrialRecord], quality: Objective) -> tuple[TrialRecord, ...]:

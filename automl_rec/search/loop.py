@@ -1,14 +1,20 @@
-"""The loop of a search: propose, price, run, record, until the budget or the space ends."""
+"""The loop of every process that runs a study's trials, alone or with others.
 
+What waits, or was lost by another, comes first; then new configurations are proposed, priced,
+claimed, run and recorded, until the budget or the space ends. The database decides whose a trial
+is, and everything that others record is learned from.
+"""
+
+import contextlib
 import math
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from automl_rec.errors import Infeasible
+from automl_rec.errors import AutomlRecError, Infeasible, StorageError
 from automl_rec.objectives.objective import Measurement, Objective
 from automl_rec.search.early_stopping import Rule, Standing
 from automl_rec.search.engine import Engine, Event, Failed, Finished, Job, Reported, Started
@@ -24,7 +30,6 @@ from automl_rec.search.lessons import (
     TIME_OVER,
     by_quality,
     lesson_of,
-    numbered,
     standing_of,
     upward,
     violations_of,
@@ -37,7 +42,6 @@ from automl_rec.search.shelf import Shelf
 from automl_rec.search.suggest import Place
 from automl_rec.search.title import title_of
 from automl_rec.space.configuration import Configuration
-from automl_rec.storage.owner import Owner
 from automl_rec.storage.records import (
     Artefact,
     CurvePoint,
@@ -48,10 +52,12 @@ from automl_rec.storage.records import (
 )
 from automl_rec.storage.stored_study import StoredStudy
 
-Why: TypeAlias = Literal["trials", "time", "exhausted", "refused"]
+Why: TypeAlias = Literal["trials", "time", "exhausted", "refused", "drained"]
 BEAT_SECONDS = 5.0
 GRACE_SECONDS = 5.0
 MOST_ATTEMPTS = 2
+MOST_LOSSES = 4
+"""A trial whose process was lost more often is thought to be the reason."""
 MOST_REFUSALS = 1000
 """So many proposals in a row that no bound lets pass: there will be no other."""
 
@@ -60,17 +66,17 @@ MOST_REFUSALS = 1000
 class Limits:
     """When the loop ends.
 
+    How many trials may run stands in the database, for all processes together.
+
     Attributes:
-        trials: how many may run, those of earlier runs included; None for no limit.
         deadline: by `time.monotonic`; None for no limit.
         trial_seconds: wall time of one trial, which is ended beyond it; None for no limit.
         share_seconds: wall time after which a training ends with its best epoch, so that no trial
             takes a study's time for itself; None for no limit.
     """
 
-    trials: int | None
-    deadline: float | None
-    trial_seconds: float | None
+    deadline: float | None = None
+    trial_seconds: float | None = None
     share_seconds: float | None = None
 
     def seconds_left(self) -> float:
@@ -95,10 +101,11 @@ def _least(*limits: float | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the loop joins."""
+    """What the loop joins; ``worker`` is the number of this process, ``name`` what it is called."""
 
     stored: StoredStudy
-    owner: Owner
+    worker: int
+    name: str
     engine: Engine
     proposals: Proposals
     pricing: Pricing
@@ -115,14 +122,24 @@ class _Running:
     proposal: Proposal
     priced: Priced
     row: RunningTrial
-    run: str
-    curve: list[CurvePoint] = field(default_factory=list)
+    job: Job
+    worker: str
+    curve: list[CurvePoint]
     hopeless: int | None = None
     began: float = field(default_factory=time.monotonic)
 
     @property
     def model(self) -> str:
         return self.proposal.configuration.model.name
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What is known here of a trial that this process recorded."""
+
+    proposal: Proposal
+    high: Mapping[str, float]
+    curve: Sequence[CurvePoint]
 
 
 class Loop:
@@ -134,7 +151,8 @@ class Loop:
         quality: the one that training watches.
         limits: when it ends.
         seed: of the study.
-        ran: how many trials ran before.
+        past: the trials recorded before, which everything else has learned from.
+        beat_seconds: how often this process says that it is alive.
         deterministic: whether trials are proposed in batches of one a worker, and recorded in the
             order they were proposed, so that timing decides nothing.
     """
@@ -147,13 +165,18 @@ class Loop:
         limits: Limits,
         *,
         seed: int,
-        ran: int = 0,
+        past: Sequence[TrialRecord] = (),
+        beat_seconds: float = BEAT_SECONDS,
         deterministic: bool = False,
     ) -> None:
         self._parts, self._objectives, self._quality = parts, tuple(objectives), quality
-        self._limits, self._seed, self._ran = limits, seed, ran
-        self._deterministic = deterministic
+        self._limits, self._seed = limits, seed
+        self._ran, self._seen = count_run(past), past[-1].number if past else -1
+        self._beat_seconds, self._deterministic = beat_seconds, deterministic
+        self._clock = parts.stored.now() - time.monotonic()
+        self._drained: float | None = None
         self._running: dict[str, _Running] = {}
+        self._own: dict[str, _Own] = {}
         self._held: dict[str, Finished | Failed] = {}
         self._refusals, self._exhausted = 0, False
         self._beaten = time.monotonic()
@@ -163,50 +186,90 @@ class Loop:
         """Runs until a limit or the space ends, and says which.
 
         Raises:
-            StorageError: the database cannot be written.
+            StorageError: the database or the disk cannot be written.
             StudyFailedError: workers cannot start.
         """
         while True:
             why = self._fill()
-            if why and not self._running:
+            if why and not self._running and self._over(why):
                 return why
+            if self._drained is not None and time.monotonic() > self._drained:
+                return "drained"
             if self._limits.seconds_left() < -GRACE_SECONDS:
                 self._cut()
                 return "time"
             self._handle(self._parts.engine.wait(self._patience()))
             self._beat()
+            if not self._running:
+                self._catch_up()
+
+    def drain(self, seconds: float) -> None:
+        """Starts no further trial, and ends when those that run have, or after so many seconds."""
+        self._drained = time.monotonic() + seconds
 
     def _fill(self) -> Why | None:
         """Gives every free worker a trial; says why where it may not."""
         if self._deterministic and self._running:
             return self._closed()
         while len(self._running) < self._parts.engine.workers:
-            why = self._closed()
+            why = self._ended() or (None if self._adopt() else self._closed() or self._propose())
             if why:
                 return why
-            self._propose()
+            self._beat()
             if self._running and not self._deterministic:
                 self._handle(self._parts.engine.wait(0.0))
         return None
 
+    def _over(self, why: Why) -> bool:
+        """Whether nothing more can come: what others run may be lost, and is then run here."""
+        waits = why in ("trials", "exhausted")
+        return not waits or not self._parts.stored.claims.running()
+
+    def _ended(self) -> Why | None:
+        """Why no trial may start, not even one that waits."""
+        if self._drained is not None:
+            return "drained"
+        return "time" if self._limits.seconds_left() <= 0 else None
+
     def _closed(self) -> Why | None:
         """Why no further trial may start."""
-        limit = self._limits.trials
-        if limit is not None and self._ran + len(self._running) >= limit:
+        why = self._ended()
+        if why:
+            return why
+        room = self._parts.stored.claims.room()
+        if room is not None and room <= 0:
             return "trials"
-        if self._limits.seconds_left() <= 0:
-            return "time"
         if self._exhausted and not self._parts.proposals.pending:
             return "exhausted"
         return "refused" if self._refusals >= MOST_REFUSALS else None
 
-    def _propose(self) -> None:
+    def _adopt(self) -> bool:
+        """Takes a trial that waits, or that another process has lost, if there is one."""
+        row = self._parts.stored.claims.adopt(self._parts.worker)
+        if row is None:
+            return False
+        configuration = Configuration.from_dict(row.configuration)
+        proposal = Proposal(configuration, row.origin, seed=row.seed, uuid=row.uuid)
+        self._parts.proposals.take(proposal)
+        if row.losses > MOST_LOSSES:
+            reason = f"The process that ran it was lost {row.losses} times."
+            self._refuse(proposal, "failed", reason)
+        elif priced := self._priced(proposal):
+            self._run(proposal, priced, row)
+        return True
+
+    def _propose(self) -> Why | None:
         """Starts one trial, or records why it is not worth it."""
+        self._catch_up()
         proposal = self._parts.proposals.next()
+        self._exhausted = proposal is None
         if proposal is None:
-            self._exhausted = True
-            return
-        self._exhausted = False
+            return None
+        priced = self._priced(proposal)
+        return None if priced is None else self._start(proposal, priced)
+
+    def _priced(self, proposal: Proposal) -> Priced | None:
+        """The price of a configuration worth running; else None, and it is recorded why."""
         try:
             priced = self._parts.pricing(proposal.configuration)
         except Infeasible as error:
@@ -214,36 +277,42 @@ class Loop:
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything; the study goes on
             self._refuse(proposal, "failed", reason_of(error))
         else:
-            if priced.refused:
-                self._refuse(proposal, "pruned", bounds_broken(priced, self._objectives), priced)
-            else:
-                self._start(proposal, priced)
+            if not priced.refused:
+                return priced
+            self._refuse(proposal, "pruned", bounds_broken(priced, self._objectives), priced)
+        return None
 
-    def _start(self, proposal: Proposal, priced: Priced) -> None:
-        configuration, digest = proposal.configuration, proposal.configuration.digest
-        seed = derive_seed(self._seed, digest, 0) if proposal.seed is None else proposal.seed
-        limits = self._limits.trial_limit(self._measuring), self._limits.end()
-        trial = proposal.uuid or uuid.uuid4().hex
-        run = f"{digest}-{uuid.uuid4().hex[:8]}"
-        job = Job(digest, configuration.as_dict(), seed, trial, run, *limits)
-        worker = self._parts.engine.start(job)
-        now = time.time()
+    def _start(self, proposal: Proposal, priced: Priced) -> Why | None:
+        """Runs a configuration that nobody else has."""
+        configuration = proposal.configuration
         row = RunningTrial(
-            uuid=trial,
-            digest=digest,
-            configuration=job.configuration,
-            seed=seed,
+            uuid=uuid.uuid4().hex,
+            digest=configuration.digest,
+            configuration=configuration.as_dict(),
+            seed=derive_seed(self._seed, configuration.digest, 0),
             origin=proposal.origin,
-            owner=self._parts.owner,
-            started=now,
-            heartbeat=now,
-            worker=worker,
-            attempt=proposal.attempt,
+            started=self._now(),
         )
-        self._parts.stored.start(row)
+        match self._parts.stored.claims.claim(row, self._parts.worker):
+            case "taken":
+                self._run(proposal, priced, row)
+            case "full":
+                self._parts.proposals.put_back(proposal)
+                return "trials"
+            case "known" | "running":
+                self._parts.proposals.leave(proposal)
+        return None
+
+    def _run(self, proposal: Proposal, priced: Priced, row: RunningTrial) -> None:
+        """Gives a trial of this process to a free worker."""
+        limits = self._limits.trial_limit(self._measuring), self._limits.end()
+        run = f"{row.digest}-{uuid.uuid4().hex[:8]}"
+        job = Job(row.digest, row.configuration, row.seed, row.uuid, run, *limits)
+        worker = self._parts.engine.start(job)
         self._refusals = 0
-        self._running[digest] = _Running(proposal, priced, row, run)
-        self._tell(TrialStarted(digest, title_of(configuration), worker, proposal.origin))
+        self._running[row.digest] = _Running(proposal, priced, row, job, worker, list(row.curve))
+        title = title_of(proposal.configuration)
+        self._tell(TrialStarted(row.digest, title, worker, proposal.origin))
 
     def _handle(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -261,6 +330,8 @@ class Loop:
     def _judge(self, report: Reported) -> None:
         """Lets a training go on, or ends it where it can no longer reach the front."""
         running = self._running[report.job.digest]
+        # A training that was resumed may repeat what was known of it.
+        running.curve = [point for point in running.curve if point.epoch < report.epoch]
         point = CurvePoint(report.epoch, report.quality, report.standard_error, report.seconds)
         running.curve.append(point)
         hopeless = self._parts.rule.stops(_standing(running, self._quality, report.seconds))
@@ -273,6 +344,7 @@ class Loop:
     def _end(self, event: Finished | Failed) -> None:
         running = self._running.pop(event.job.digest)
         if isinstance(event, Finished):
+            running.curve = [CurvePoint(*point) for point in event.curve] or running.curve
             spent = time.monotonic() - running.began
             self._measuring = max(self._measuring, spent - event.train_seconds)
         if isinstance(event, Failed):
@@ -281,17 +353,16 @@ class Loop:
             reason = f"Stopped after epoch {running.hopeless}: it could not reach the front."
             self._record(running, "pruned", reason, event)
         elif wrong := self._unusable(event):
-            self._parts.shelf.discard(event.job.run)
             self._record(running, "failed", f"DivergenceError: {wrong}", event)
         else:
             self._record(running, "complete", _time_note(event), event)
 
     def _end_failed(self, running: _Running, event: Failed) -> None:
-        proposal = running.proposal
-        self._parts.shelf.discard(event.job.run)
-        if event.how == "died" and proposal.attempt < MOST_ATTEMPTS:
-            self._parts.proposals.requeue(_again(proposal, running.row))
-            self._tell(TrialRequeued(event.job.digest, event.reason))
+        died = event.how == "died" and running.row.attempt < MOST_ATTEMPTS
+        if died or event.how == "storage":
+            self._give_back(running, running.row.attempt + died, event.reason)
+            if event.how == "storage":
+                raise StorageError(event.reason)
             return
         ended = event.how == "overtime" and self._limits.seconds_left() <= 0
         state: State = "pruned" if event.how == "infeasible" or ended else "failed"
@@ -309,16 +380,35 @@ class Loop:
         """Ends what still runs well after the deadline."""
         self._parts.engine.close()
         for running in list(self._running.values()):
-            self._parts.shelf.discard(running.run)
             self._record(running, "pruned", TIME_OVER)
         self._running.clear()
+
+    def _give_back(self, running: _Running, attempt: int, reason: str) -> None:
+        """Lets a trial wait for whoever takes it."""
+        self._forget(running)
+        self._parts.stored.claims.release(running.row.uuid, self._parts.worker, attempt)
+        self._parts.proposals.leave(running.proposal)
+        self._tell(TrialRequeued(running.row.digest, reason))
+
+    def _lose(self, running: _Running) -> None:
+        """Ends a trial that another process has taken over."""
+        self._running.pop(running.row.digest)
+        self._held.pop(running.row.digest, None)
+        self._parts.engine.cancel(running.job)
+        self._forget(running)
+        self._parts.proposals.leave(running.proposal)
+        self._tell(TrialRequeued(running.row.digest, _TAKEN_OVER))
+
+    def _forget(self, running: _Running) -> None:
+        """Removes what a run that is not recorded left on the disk."""
+        self._parts.shelf.discard(running.job.run)
 
     def _refuse(
         self, proposal: Proposal, state: State, reason: str, priced: Priced | None = None
     ) -> None:
         """Records a configuration that never ran."""
         self._refusals += 1
-        now = time.time()
+        now = self._now()
         configuration = proposal.configuration
         costs = priced.low if priced else {}
         trial = FinishedTrial(
@@ -336,7 +426,7 @@ class Loop:
             started=now,
             finished=now,
         )
-        self._keep(proposal, trial, ())
+        self._keep(trial, _Own(proposal, {}, ()))
 
     def _record(
         self, running: _Running, state: State, reason: str | None, event: Finished | None = None
@@ -353,17 +443,17 @@ class Loop:
             violations=violations_of(self._objectives, measured),
             seed=row.seed,
             origin=row.origin,
-            worker=row.worker,
+            worker=f"{self._parts.name}/{running.worker}",
             train_seconds=event.train_seconds if event else _seconds_of(running),
             started=row.started,
-            finished=time.time(),
+            finished=self._now(),
             artefact=self._artefact(event) if event and state == "complete" else None,
         )
-        self._ran += 1
-        self._keep(running.proposal, trial, running.curve)
-        if state == "complete":
-            standing = standing_of(trial, running.curve, running.priced.high, self._quality)
-            self._parts.rule.add(standing)
+        kept = self._keep(trial, _Own(running.proposal, running.priced.high, running.curve))
+        if not kept or state != "complete":
+            self._forget(running)
+        if kept:
+            self._parts.shelf.drop_training(row.uuid)
 
     def _artefact(self, event: Finished) -> Artefact | None:
         """The model written, its path from the study's folder, which may be moved."""
@@ -384,41 +474,83 @@ class Loop:
             known[self._quality.name] = Measurement(last.quality, last.standard_error)
         return known
 
-    def _keep(
-        self, proposal: Proposal, trial: FinishedTrial, curve: Sequence[CurvePoint]
-    ) -> TrialRecord:
-        """Writes a trial to the database, tells the sampler, and puts it on the shelf."""
-        place = self._parts.place(proposal.configuration)
-        number = self._parts.stored.record(trial, place=place, curve=curve)
-        record = numbered(trial, number)
+    def _keep(self, trial: FinishedTrial, own: _Own) -> bool:
+        """Writes a trial to the database and learns from it; False where it is another's."""
+        stored, worker = self._parts.stored, self._parts.worker
+        place = self._parts.place(own.proposal.configuration)
+        if stored.record(trial, worker=worker, place=place, curve=own.curve) is None:
+            self._parts.proposals.leave(own.proposal)
+            return False
+        self._own[trial.uuid] = own
+        self._catch_up()
+        return True
+
+    def _catch_up(self) -> None:
+        """Learns from all that was recorded since, here and elsewhere, in the order of numbers."""
+        for record in self._parts.stored.trials(after=self._seen):
+            self._seen = record.number
+            self._ran += record.worker is not None
+            self._learn(record)
+
+    def _learn(self, record: TrialRecord) -> None:
+        """Teaches the sampler and the rule, and puts the trial on the shelf."""
+        own = self._own.pop(record.uuid, None)
+        configuration = Configuration.from_dict(record.configuration)
+        proposal = own.proposal if own else Proposal(configuration, record.origin)
         self._parts.proposals.tell(proposal, lesson_of(record, self._objectives))
-        dropped = self._parts.shelf.add(record)
+        shelf = self._parts.shelf
+        dropped = shelf.add(record)
         if dropped:
             self._parts.stored.forget_artefacts(dropped)
-        shelf = self._parts.shelf
+        if record.state == "complete":
+            self._learn_standing(record, own)
         self._tell(
             TrialFinished(
                 record,
-                title_of(proposal.configuration),
+                title_of(configuration),
                 self._ran,
-                any(member.number == number for member in shelf.front),
+                any(member.number == record.number for member in shelf.front),
                 by_quality(shelf.front, self._quality),
                 shelf.hypervolume,
             )
         )
-        return record
+
+    def _learn_standing(self, record: TrialRecord, own: _Own | None) -> None:
+        # What the plugins here cannot price takes no part.
+        with contextlib.suppress(AutomlRecError):
+            if own is None:
+                own = self._known_of(record)
+            self._parts.rule.add(standing_of(record, own.curve, own.high, self._quality))
+
+    def _known_of(self, record: TrialRecord) -> _Own:
+        """What can be known here of a trial that another process recorded."""
+        proposal = Proposal(Configuration.from_dict(record.configuration), record.origin)
+        curve = self._parts.stored.curves(record.number).get(record.number, ())
+        return _Own(proposal, self._parts.pricing(proposal.configuration).high, curve)
 
     def _beat(self) -> None:
-        """Says now and then that this process and its trials are alive."""
+        """Says now and then that this process and its trials are alive, and hears which are."""
         now = time.monotonic()
-        if now - self._beaten >= BEAT_SECONDS:
-            self._beaten = now
-            curves = {running.row.uuid: running.curve for running in self._running.values()}
-            self._parts.stored.heartbeat(self._parts.owner, time.time(), curves)
+        if now - self._beaten < self._beat_seconds:
+            return
+        self._beaten = now
+        claims, worker = self._parts.stored.claims, self._parts.worker
+        curves = {running.row.uuid: running.curve for running in self._running.values()}
+        owned = claims.heartbeat(worker, curves)
+        for running in list(self._running.values()):
+            if running.row.uuid not in owned:
+                self._lose(running)
+        for stray in owned - curves.keys():
+            # It was given to this process while the connection was lost.
+            claims.release(stray, worker)
+
+    def _now(self) -> float:
+        """The database's time, by this machine's steady clock."""
+        return self._clock + time.monotonic()
 
     def _patience(self) -> float:
         """Seconds until something must be done even if nothing happens."""
-        beat = self._beaten + BEAT_SECONDS - time.monotonic()
+        beat = self._beaten + self._beat_seconds - time.monotonic()
         return max(0.0, min(beat, self._limits.seconds_left() + GRACE_SECONDS, 1.0))
 
     def _tell(self, event: TrialStarted | TrialReported | TrialFinished | TrialRequeued) -> None:
@@ -426,21 +558,18 @@ class Loop:
             listener(event)
 
 
+_TAKEN_OVER = "This process was silent for so long that another has taken the trial over."
+
+
+def count_run(trials: Sequence[TrialRecord]) -> int:
+    """How many trials a worker had: these count against the budget."""
+    return sum(trial.worker is not None for trial in trials)
+
+
 def _standing(running: _Running, quality: Objective, seconds: float) -> Standing:
     costs = {**running.priced.low, "train_seconds": seconds}
     curve = upward(running.curve, quality)
     return Standing(running.model, costs, curve, max(value for _, value in curve))
-
-
-def _again(proposal: Proposal, row: RunningTrial) -> Proposal:
-    return Proposal(
-        proposal.configuration,
-        proposal.origin,
-        proposal.suggestion,
-        row.seed,
-        row.attempt + 1,
-        row.uuid,
-    )
 
 
 def _time_note(event: Finished) -> str | None:

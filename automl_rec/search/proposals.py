@@ -28,8 +28,7 @@ class Proposal:
     Attributes:
         origin: ``"baseline"``, ``"default"``, ``"sampler"``, ``"random"``, or ``"enumeration"``.
         suggestion: what the sampler must be told of, where it was asked.
-        seed: of the training, where one is given.
-        attempt: 1, or more where it was started before.
+        seed: of the training, where it was started before.
         uuid: of the trial, where it was started before.
     """
 
@@ -37,7 +36,6 @@ class Proposal:
     origin: str
     suggestion: Suggestion | None = None
     seed: int | None = None
-    attempt: int = 1
     uuid: str | None = None
 
 
@@ -70,7 +68,7 @@ class Proposals:
 
     @property
     def pending(self) -> bool:
-        """Whether something waits that was put first, or was requeued."""
+        """Whether something waits that was put first, or was put back."""
         return bool(self._waiting)
 
     def next(self) -> Proposal | None:
@@ -78,13 +76,23 @@ class Proposals:
         while self._waiting:
             proposal = self._waiting.popleft()
             if self._fresh(proposal.configuration):
-                return self._taken(proposal)
+                return self.take(proposal)
         return self._suggested() or self._drawn() or self._left()
 
-    def requeue(self, proposal: Proposal) -> None:
+    def take(self, proposal: Proposal) -> Proposal:
+        """Notes that a configuration runs: it is not proposed meanwhile."""
+        self._running.add(proposal.configuration.digest)
+        return proposal
+
+    def put_back(self, proposal: Proposal) -> None:
         """Proposes a configuration again, before all others."""
         self._running.discard(proposal.configuration.digest)
         self._waiting.appendleft(proposal)
+
+    def leave(self, proposal: Proposal) -> None:
+        """Leaves a configuration to another process, who will tell what became of it."""
+        if proposal.suggestion is not None:
+            self._suggestions.forget(proposal.suggestion)
 
     def tell(self, proposal: Proposal, lesson: Lesson) -> None:
         """Says what became of a proposal."""
@@ -104,7 +112,7 @@ class Proposals:
             except Infeasible:
                 return None
             if self._fresh(suggestion.configuration):
-                return self._taken(Proposal(suggestion.configuration, "sampler", suggestion))
+                return self.take(Proposal(suggestion.configuration, "sampler", suggestion))
             # Told again, its values would count twice and draw the sampler to more of the same.
             self._suggestions.forget(suggestion)
             self.repeats += 1
@@ -118,7 +126,7 @@ class Proposals:
             except Infeasible:
                 continue
             if self._fresh(configuration):
-                return self._taken(Proposal(configuration, "random"))
+                return self.take(Proposal(configuration, "random"))
         return None
 
     def _left(self) -> Proposal | None:
@@ -129,12 +137,8 @@ class Proposals:
             self._rest = configurations(self._space) if listed else iter(())
         for configuration in self._rest:
             if self._fresh(configuration):
-                return self._taken(Proposal(configuration, "enumeration"))
+                return self.take(Proposal(configuration, "enumeration"))
         return None
 
     def _fresh(self, configuration: Configuration) -> bool:
         return configuration.digest not in self._known and configuration.digest not in self._running
-
-    def _taken(self, proposal: Proposal) -> Proposal:
-        self._running.add(proposal.configuration.digest)
-        return proposal

@@ -1,10 +1,14 @@
-"""One search process on one study: everything joined, run, and put away again."""
+"""One process on one study, alone or with others: everything joined, run, and put away again."""
 
 import contextlib
 import importlib.metadata
+import os
 import platform
+import signal
+import socket
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,7 +21,7 @@ from automl_rec.search.early_stopping import Rule, make_rule
 from automl_rec.search.engine import Engine, Setup
 from automl_rec.search.events import Listener, StudyEnded, StudyStarted
 from automl_rec.search.lessons import by_quality, lesson_of, standing_of, watched
-from automl_rec.search.loop import Limits, Loop, Parts
+from automl_rec.search.loop import BEAT_SECONDS, Limits, Loop, Parts, count_run
 from automl_rec.search.pricing import Pricing
 from automl_rec.search.proposals import Proposal, Proposals
 from automl_rec.search.references import References, constant_answer
@@ -28,27 +32,31 @@ from automl_rec.search.suggestions import Suggestions
 from automl_rec.search.summary import sentences
 from automl_rec.space.configuration import Configuration
 from automl_rec.space.data_section import written_data
+from automl_rec.space.extension import extension
 from automl_rec.space.space import Space
 from automl_rec.storage.owner import Owner
-from automl_rec.storage.records import Manifest, TrialRecord
+from automl_rec.storage.records import Manifest, Role, StoredBudget, TrialRecord
 from automl_rec.storage.stored_study import StoredStudy
 
-LEASE_SECONDS = 120.0
-"""How long a search on another machine may be silent before its study is taken over."""
-
-
+DRAIN_SECONDS = 20.0
+"""How long trials may still run in a process that is told to end: platforms wait for 30 s."""
+BEATS = 4
+"""A process says so often within its lease that it is alive."""
 TRAININGS = 8
 """A training ends with its best epoch after this part of a study's time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A search about to run.
+    """A process about to run a study's trials.
 
     Attributes:
+        manifest: what the study is made from now.
         pricing: configuration -> price, on the study's catalog.
-        trials: budget, trials of earlier runs included; None for no limit.
-        seconds: budget of wall time, that of earlier runs included; None for no limit.
+        budget: trials and wall time, those of earlier runs included.
+        role: whether it searches the study, one process at a time, or joins it as a worker.
+        engine_name: of the engine, for those who look at the study.
+        drain_seconds: how long trials may still run when the process is told to end (SIGTERM).
         deterministic: see `Loop`.
     """
 
@@ -56,50 +64,63 @@ class Session:
     objectives: tuple[Objective, ...]
     registry: Registry
     data: Prepared
+    manifest: Manifest
     stored: StoredStudy
     engine: Engine
     pricing: Pricing
     folder: Path
-    trials: int | None
-    seconds: float | None
+    budget: StoredBudget
+    role: Role = "search"
+    engine_name: str = "local"
     listeners: tuple[Listener, ...] = ()
     without: tuple[str, ...] = ()
+    drain_seconds: float = DRAIN_SECONDS
     deterministic: bool = False
 
     def run(self) -> None:
-        """Runs the study to its end, or to the next Ctrl-C.
+        """Runs the study to its end, to the next Ctrl-C, or until it is told to end.
 
         Raises:
             KeyboardInterrupt: after everything is put away and the listeners know.
             StorageError: another process searches the study, or the database refuses.
             StudyFailedError: workers cannot start.
         """
-        owner = Owner.current()
-        self.stored.acquire(owner, time.time(), LEASE_SECONDS)
+        lease = self.space.search.lease
+        worker = self.stored.claims.join(
+            Owner.current(),
+            self.role,
+            engine=self.engine_name,
+            trials_at_once=self.engine.workers,
+            lease_seconds=lease,
+        )
         try:
-            self._search(owner)
+            self._search(worker)
         finally:
             self.engine.close()
-            self.stored.release(owner)
+            self.stored.claims.leave(worker)
 
-    def _search(self, owner: Owner) -> None:
+    def _search(self, worker: int) -> None:
+        changes = self._changes()
+        if self.role == "search":
+            self.stored.extend(self.manifest)
+            self.stored.set_budget(self.budget)
         past = self.stored.trials()
         rule, note = self._rule(past)
-        shelf = Shelf(self._artefacts, self.objectives, past)
-        proposals = self._proposals(past)
+        shelf = Shelf(self.folder, self.objectives, past)
+        shelf.sweep(self.stored)
+        proposals = self._proposals(past, worker)
+        seconds = self.budget.seconds
         limits = Limits(
-            self.trials,
             self._deadline(past),
-            self.space.budget.trial_seconds,
-            None if self.seconds is None else self.seconds / TRAININGS,
+            self.budget.trial_seconds,
+            None if seconds is None else seconds / TRAININGS,
         )
-        self._open()
-        self._announce(
-            past, limits, (*self.data.notes, *self._changes(), *([note] if note else []))
-        )
+        self._open(shelf)
+        self._announce(past, limits, (*self.data.notes, *changes, *([note] if note else [])))
         parts = Parts(
             self.stored,
-            owner,
+            worker,
+            f"{socket.gethostname()}:{os.getpid()}",
             self.engine,
             proposals,
             self.pricing,
@@ -114,11 +135,13 @@ class Session:
             watched(self.objectives),
             limits,
             seed=self._seed,
-            ran=count_run(past),
+            past=past,
+            beat_seconds=min(BEAT_SECONDS, self.space.search.lease / BEATS),
             deterministic=self.deterministic,
         )
         try:
-            why = loop.run()
+            with _told_to_end(lambda: loop.drain(self.drain_seconds)):
+                why = loop.run()
         except KeyboardInterrupt:
             self.engine.close()
             self._conclude("interrupted", shelf, proposals.repeats)
@@ -132,10 +155,6 @@ class Session:
     @property
     def _references(self) -> References:
         return references_of(self.stored.manifest, self.registry)
-
-    @property
-    def _artefacts(self) -> Path:
-        return self.folder / "artefacts"
 
     def _rule(self, past: Sequence[TrialRecord]) -> tuple[Rule, str | None]:
         """The rule of early stopping, which remembers what earlier runs finished."""
@@ -156,22 +175,21 @@ class Session:
                 rule.add(standing_of(trial, curve, priced.high, watched(self.objectives)))
         return rule, note
 
-    def _proposals(self, past: Sequence[TrialRecord]) -> Proposals:
-        sampler = make_sampler(
-            self.space.search.sampler, derive_seed(self._seed, "sampler", len(past))
-        )
+    def _proposals(self, past: Sequence[TrialRecord], worker: int) -> Proposals:
+        # Processes that began with the same trials must not all draw the same from them.
+        who = (len(past),) if self.role == "search" else (len(past), worker)
+        sampler = make_sampler(self.space.search.sampler, derive_seed(self._seed, "sampler", *who))
         suggestions = Suggestions(self.space, self.objectives, sampler)
         known = {trial.digest: lesson_of(trial, self.objectives) for trial in past}
         for trial in past:
             suggestions.learn(Configuration.from_dict(trial.configuration), known[trial.digest])
-        starts = baselines(self.space, self.registry, self._fits, self.trials)
-        rest = published(self.space, self.trials)
+        starts = baselines(self.space, self.registry, self._fits, self.budget.trials)
+        rest = published(self.space, self.budget.trials)
         first = [
-            *self._interrupted(),
             *(Proposal(start, "baseline") for start in starts),
             *(Proposal(start, "default") for start in rest),
         ]
-        seed = derive_seed(self._seed, "draws", len(past))
+        seed = derive_seed(self._seed, "draws", *who)
         return Proposals(self.space, suggestions, first, known, seed)
 
     def _fits(self, configuration: Configuration) -> bool:
@@ -181,39 +199,34 @@ class Session:
         except AutomlRecError:
             return False
 
-    def _interrupted(self) -> Iterator[Proposal]:
-        """What ran when an earlier search of the study ended; this process owns it now."""
-        for row in self.stored.running():
-            configuration = Configuration.from_dict(row.configuration)
-            yield Proposal(
-                configuration, row.origin, None, row.seed, attempt=row.attempt, uuid=row.uuid
-            )
-
     def _deadline(self, past: Sequence[TrialRecord]) -> float | None:
-        if self.seconds is None:
+        if self.budget.seconds is None:
             return None
-        return time.monotonic() + self.seconds - seconds_spent(past)
+        return time.monotonic() + self.budget.seconds - seconds_spent(past)
 
-    def _open(self) -> None:
+    def _open(self, shelf: Shelf) -> None:
         self.engine.open(
             Setup(
                 data=str(self.data.folder),
                 objectives=tuple(asdict(objective) for objective in self.objectives),
-                artefacts=str(self._artefacts),
-                trainings=str(self.folder / "trainings"),
+                artefacts=str(shelf.artefacts),
+                trainings=str(shelf.trainings),
                 without=self.without,
             )
         )
 
     def _changes(self) -> list[str]:
-        """A sentence for every distribution that is not as it was when the study began."""
-        before, now = self.stored.manifest.plugins, plugin_versions(self.registry)
-        return [
-            f"The study began with {name} {before.get(name, '(absent)')}; installed is "
-            f"{now.get(name, 'none')}."
-            for name in sorted({*before, *now})
-            if before.get(name) != now.get(name)
+        """A sentence for every distribution, and all components, that are not as they were."""
+        before, now = self.stored.manifest, self.manifest
+        changed = [
+            f"The study ran with {name} {before.plugins.get(name, '(absent)')}; installed is "
+            f"{now.plugins.get(name, 'none')}."
+            for name in sorted({*before.plugins, *now.plugins})
+            if before.plugins.get(name) != now.plugins.get(name)
         ]
+        if self.role == "search" and before.space_digest != now.space_digest:
+            changed.append(extension(before.components, now.components))
+        return changed
 
     def _announce(
         self, past: Sequence[TrialRecord], limits: Limits, notes: tuple[str, ...]
@@ -225,7 +238,7 @@ class Session:
             workers=self.engine.workers,
             finished=len(past),
             ran=count_run(past),
-            trials=self.trials,
+            trials=self.budget.trials,
             seconds=None if limits.deadline is None else max(0.0, limits.seconds_left()),
             notes=notes,
         )
@@ -246,7 +259,26 @@ _ENDINGS = {
     "exhausted": "Every configuration of the space has been tried.",
     "refused": "No further configuration keeps the bounds; widen them or the space.",
     "interrupted": "The search was interrupted; the same command goes on with it.",
+    "drained": "The process was told to end; the same command goes on with what it left.",
 }
+
+
+@contextlib.contextmanager
+def _told_to_end(drain: Callable[[], None]) -> Iterator[None]:
+    """Drains on SIGTERM; a second one ends the process as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def answer(_signal: int, _frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        drain()
+
+    before = signal.signal(signal.SIGTERM, answer)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def manifest_of(
@@ -273,6 +305,7 @@ def manifest_of(
         },
         seed=space.search.seed,
         created=time.time(),
+        components=space.plain,
     )
 
 
@@ -300,11 +333,6 @@ def check_seed(stored: StoredStudy, seed: int | None) -> None:
 def plugin_versions(registry: Registry) -> Mapping[str, str]:
     """Distribution -> version of every plugin that gives components."""
     return {p.distribution: p.version for p in registry.plugins if p.state == "ok"}
-
-
-def count_run(trials: Sequence[TrialRecord]) -> int:
-    """How many trials a worker had: these count against the budget."""
-    return sum(trial.worker is not None for trial in trials)
 
 
 def seconds_spent(trials: Sequence[TrialRecord]) -> float:

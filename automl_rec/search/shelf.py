@@ -1,4 +1,4 @@
-"""The front as it stands, and the artefacts of its trials on disk."""
+"""The front as it stands, and what its trials and those on their way keep on disk."""
 
 import shutil
 from collections.abc import Iterable, Sequence
@@ -7,15 +7,18 @@ from pathlib import Path, PurePosixPath
 from automl_rec import pareto
 from automl_rec.objectives.objective import Objective
 from automl_rec.storage.records import Artefact, TrialRecord
+from automl_rec.storage.stored_study import StoredStudy
+
+ARTEFACTS, TRAININGS = "artefacts", "trainings"
 
 
 class Shelf:
     """Keeps the front; a trial that leaves it takes its artefact from the disk.
 
     Args:
-        folder: artefacts, one folder a run.
+        folder: the study's; artefacts lie in it, one folder a run, and trainings, one file a trial.
         objectives: of the study.
-        trials: recorded before; artefacts of none on the front are removed.
+        trials: recorded before.
     """
 
     def __init__(
@@ -24,7 +27,16 @@ class Shelf:
         self._folder, self._objectives = folder, tuple(objectives)
         self.front = self._front(trials)
         self.hypervolume = self._hypervolume()
-        self._sweep()
+
+    @property
+    def artefacts(self) -> Path:
+        """Where every run writes its model, in a folder of its own."""
+        return self._folder / ARTEFACTS
+
+    @property
+    def trainings(self) -> Path:
+        """Where every trial on its way keeps its training, in a file of its own."""
+        return self._folder / TRAININGS
 
     def add(self, trial: TrialRecord) -> list[int]:
         """Places a trial; gives the numbers of those whose artefacts are gone."""
@@ -44,11 +56,15 @@ class Shelf:
 
     def discard(self, run: str) -> None:
         """Removes what a run left on the disk."""
-        shutil.rmtree(self._folder / run, ignore_errors=True)
+        shutil.rmtree(self.artefacts / run, ignore_errors=True)
+
+    def drop_training(self, uuid: str) -> None:
+        """Removes the training of a trial that is recorded."""
+        (self.trainings / uuid).unlink(missing_ok=True)
 
     def relative(self, artefact: Path) -> str:
         """The path of an artefact from the study's folder."""
-        return artefact.relative_to(self._folder.parent).as_posix()
+        return artefact.relative_to(self._folder).as_posix()
 
     def _front(self, trials: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
         return pareto.front(tuple(trials), self._objectives).trials
@@ -56,12 +72,27 @@ class Shelf:
     def _hypervolume(self) -> float:
         return pareto.hypervolume_of(self.front, self._objectives)
 
-    def _sweep(self) -> None:
-        """Removes what a run that was killed left behind."""
-        kept = {run_of(member.artefact) for member in self.front if member.artefact is not None}
-        for folder in self._folder.iterdir() if self._folder.is_dir() else ():
-            if folder.name not in kept:
-                shutil.rmtree(folder, ignore_errors=True)
+    def sweep(self, stored: StoredStudy) -> None:
+        """Removes what processes that were killed left behind, and what left the front since."""
+        # Listed first: what another process begins meanwhile is then known to the database.
+        artefacts, trainings = _listed(self.artefacts), _listed(self.trainings)
+        running, trials = stored.claims.running(), stored.trials()
+        front = {trial.number for trial in self._front(trials)}
+        left = [t for t in trials if t.artefact is not None and t.number not in front]
+        if left:
+            stored.forget_artefacts([trial.number for trial in left])
+        kept = {run_of(t.artefact) for t in trials if t.artefact is not None and t not in left}
+        digests, uuids = {row.digest for row in running}, {row.uuid for row in running}
+        for path in artefacts:
+            if path.name not in kept and path.name.partition("-")[0] not in digests:
+                self.discard(path.name)
+        for path in trainings:
+            if path.name.partition(".")[0] not in uuids:
+                path.unlink(missing_ok=True)
+
+
+def _listed(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def run_of(artefact: Artefact) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import math
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -24,8 +24,9 @@ from automl_rec.search.session import Session, check_seed, manifest_of, referenc
 from automl_rec.search.summary import above_references, commonest_reason, sentences
 from automl_rec.search.wording import counted
 from automl_rec.space.checker import read_space
+from automl_rec.space.extension import extends
 from automl_rec.space.space import Space
-from automl_rec.storage.records import CurvePoint, Manifest, TrialRecord
+from automl_rec.storage.records import CurvePoint, Manifest, StoredBudget, TrialRecord
 from automl_rec.storage.repository import Repository
 from automl_rec.storage.url import default_url
 
@@ -50,7 +51,7 @@ class Study:
     """
 
     folder: Path
-    url: str
+    url: str = field(repr=False)
     manifest: Manifest
     trials: tuple[TrialRecord, ...]
 
@@ -271,7 +272,8 @@ def run(
         data = prepare(space.data)
         require_measurable(data, objectives)
         repository = stack.enter_context(Repository.open(url))
-        stored = repository.create_study(manifest_of(name, space, objectives, data, registry))
+        manifest = manifest_of(name, space, objectives, data, registry)
+        stored = repository.create_study(manifest, _extended_by(manifest, registry))
         check_seed(stored, seed)
         undo.pop_all()
         session = Session(
@@ -279,12 +281,12 @@ def run(
             objectives=objectives,
             registry=registry,
             data=data,
+            manifest=manifest,
             stored=stored,
             engine=engine,
             pricing=Pricing(_price(data, registry), objectives),
             folder=folder,
-            trials=space.budget.trials,
-            seconds=space.budget.seconds,
+            budget=StoredBudget(**asdict(space.budget)),
             listeners=tuple(listeners),
             without=tuple(without),
             deterministic=deterministic,
@@ -359,6 +361,19 @@ def _adjusted(
         seed=search.seed if seed is None else seed,
     )
     return replace(space, budget=budget, search=search)
+
+
+def _extended_by(manifest: Manifest, registry: Registry) -> Callable[[Manifest], bool]:
+    """Whether a study's space may become that of a manifest: it grew, or only plugins changed."""
+
+    def installed(kind: str, name: str) -> bool:
+        return name in registry.components(kind)  # type: ignore[arg-type]
+
+    def extended(known: Manifest) -> bool:
+        same_text = known.space_text == manifest.space_text
+        return same_text or extends(manifest.components, known.components, installed)
+
+    return extended
 
 
 def _workers(space: Space) -> int:

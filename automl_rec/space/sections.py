@@ -18,6 +18,7 @@ SEARCH: Mapping[str, Reader] = {
     "seed": whole(0),
     "min_epochs": whole(1),
     "min_finished": whole(1),
+    "lease": seconds,
 }
 _DIRECTIONS: tuple[Direction, ...] = ("maximize", "minimize")
 

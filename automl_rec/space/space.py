@@ -59,6 +59,7 @@ class SearchSettings:
         seed: of everything random in the study.
         min_epochs: no trial is stopped before it has trained that long.
         min_finished: no trial is stopped before so many of its kind have finished.
+        lease: seconds that a process may be silent before its trials are given to others.
     """
 
     sampler: Literal["tpe", "nsga2", "random"] = "tpe"
@@ -67,6 +68,7 @@ class SearchSettings:
     seed: int = 0
     min_epochs: int = 5
     min_finished: int = 5
+    lease: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +97,15 @@ class Space:
 
         Comments, budget, search settings, data and objectives do not count.
         """
-        plain = {
+        return hashlib.sha256(json.dumps(self.plain, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def plain(self) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
+        """What may be chosen, as plain data: kind -> name -> hyperparameter -> domain."""
+        return {
             kind: {name: {h: _plain(d) for h, d in domains.items()} for name, domains in c.items()}
             for kind, c in self.components.items()
         }
-        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
     def resolve(self, choose: Choose) -> Configuration:
         """The configuration that a series of choices leads to.
@@ -187,6 +193,10 @@ class Space:
 def _plain(domain: Domain) -> dict[str, Any]:
     """What a domain allows, as plain data."""
     content = {f.name: getattr(domain, f.name) for f in fields(domain)}
-    kept = {name: value for name, value in content.items() if name not in ("default", "search")}
+    kept = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in content.items()
+        if name not in ("default", "search")
+    }
     conditions = {name: list(values) for name, values in domain.only_if.items()}
     return {"domain": type(domain).__name__, **kept, "only_if": conditions}

@@ -87,9 +87,12 @@ class Mirror:
                     f"The storage {shown(self._database.url)} has an Optuna study {name!r} that "
                     f"automl-rec did not make. Name another with --study NEWNAME."
                 ) from None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            study.set_metric_names([objective.name for objective in objectives])
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                study.set_metric_names([objective.name for objective in objectives])
+        except StorageInternalError as error:
+            raise self._database.explain(error) from error
 
     def study_id(self, connection: Connection, name: str) -> int:
         """Optuna's number of a study, held against other writers until the transaction ends.

@@ -1,4 +1,4 @@
-"""The process that answers for a running trial."""
+"""A process of some machine, told from all others."""
 
 import os
 import socket

@@ -8,6 +8,9 @@ from automl_rec.objectives.objective import Measurement, Objective
 from automl_rec.storage.owner import Owner
 
 State: TypeAlias = Literal["complete", "pruned", "failed"]
+Role: TypeAlias = Literal["search", "worker"]
+Claim: TypeAlias = Literal["taken", "known", "running", "full"]
+"""What became of a claim: it is its maker's; it is recorded; another runs it; no room is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,9 @@ class Manifest:
         environment: what else may explain a difference: Python, torch, machine.
         seed: of the whole study.
         created: when.
+        components: what the space holds: kind -> name -> hyperparameter -> domain, plain values.
+        earlier: what stood here before the space or the plugins changed, oldest first: plain values
+            with the time until which they stood.
     """
 
     name: str
@@ -37,6 +43,48 @@ class Manifest:
     environment: Mapping[str, str]
     seed: int
     created: float
+    components: Mapping[str, Any] = field(default_factory=dict)
+    earlier: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBudget:
+    """When a study ends, as whoever searched it last said; None is no limit."""
+
+    trials: int | None = None
+    seconds: float | None = None
+    trial_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A process that runs trials of a study.
+
+    Attributes:
+        number: of no other process, in any study of the database.
+        owner: which process.
+        role: ``"search"``, one at a time, says how long the study goes on; ``"worker"`` joined it.
+        engine: where its trials run.
+        trials_at_once: how many.
+        lease_seconds: how long it may be silent before its trials are given to others.
+        joined: when.
+        heartbeat: when it was last heard of.
+        left: when it ended, or None.
+    """
+
+    number: int
+    owner: Owner
+    role: Role
+    engine: str
+    trials_at_once: int
+    lease_seconds: float
+    joined: float
+    heartbeat: float
+    left: float | None = None
+
+    def gone(self, now: float) -> bool:
+        """Whether it has left, has ended, or has been silent for longer than its lease."""
+        return self.left is not None or self.owner.gone(self.heartbeat, now, self.lease_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +156,11 @@ class RunningTrial:
 
     Attributes:
         uuid: the finished trial's.
-        owner: the search process that answers for it.
-        attempt: 1, or more where it was started again.
-        heartbeat: when the owner last said that it is alive.
-        curve: validations known by then.
-        digest, configuration, seed, origin, worker, started: see `FinishedTrial`.
+        owner: number of the `Worker` that answers for it; None while it waits for one.
+        attempt: 1, or more where its worker process died of it and it was started again.
+        losses: how often the process that answered for it was lost.
+        curve: validations known when the owner was last heard of.
+        digest, configuration, seed, origin, started: see `FinishedTrial`.
     """
 
     uuid: str
@@ -120,9 +168,8 @@ class RunningTrial:
     configuration: Mapping[str, Any]
     seed: int
     origin: str
-    owner: Owner
     started: float
-    heartbeat: float
-    worker: str | None = None
+    owner: int | None = None
     attempt: int = 1
+    losses: int = 0
     curve: tuple[CurvePoint, ...] = ()

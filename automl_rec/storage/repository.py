@@ -1,9 +1,10 @@
 """The studies of one database."""
 
 import difflib
+from collections.abc import Callable
 from typing import Any, Self
 
-from sqlalchemy import URL, insert, select
+from sqlalchemy import URL, Connection, insert, select
 
 from automl_rec.errors import NotStoredError, StorageError, StudyMismatchError
 from automl_rec.storage.database import Database
@@ -45,22 +46,24 @@ class Repository:
             database.close()
             raise
 
-    def create_study(self, manifest: Manifest) -> StoredStudy:
+    def create_study(
+        self, manifest: Manifest, extends: Callable[[Manifest], bool] | None = None
+    ) -> StoredStudy:
         """Creates a study, or opens it where it was made from the same things.
+
+        Args:
+            manifest: what it is made from.
+            extends: whether its space may take the place of that of a stored manifest; if None,
+                only an equal one may.
 
         Raises:
             StudyMismatchError: the name stands for a study of another space, data or objectives.
             StorageError: the database refuses.
         """
-        known = self._find(manifest.name)
-        if known is None:
-            with self._database.faults():
-                self._mirror.create(manifest.name, manifest.objectives)
-            self._add(manifest)
-            known = self._find(manifest.name)
-        assert known is not None
-        study = self._study(known)
-        _check_same(study.manifest, manifest)
+        study = self._study(self._find(manifest.name) or self._created(manifest))
+        same = study.manifest.space_digest == manifest.space_digest
+        same = same or (extends is not None and extends(study.manifest))
+        _check_same(study.manifest, manifest, same_space=same)
         return study
 
     def study(self, name: str) -> StoredStudy:
@@ -99,27 +102,45 @@ class Repository:
         found = self._database.rows(select(_STUDIES).where(StudyRow.name == name))
         return found[0] if found else None
 
+    def _created(self, manifest: Manifest) -> dict[str, Any]:
+        """The row of a new study, or of the one that another process made meanwhile."""
+        try:
+            with self._database.faults():
+                self._mirror.create(manifest.name, manifest.objectives)
+        except StudyMismatchError:
+            found = self._find(manifest.name)
+            if found is None:
+                raise
+            return found
+        except StorageError as error:
+            if not _was_beaten(error):
+                raise
+        self._add(manifest)
+        found = self._find(manifest.name)
+        assert found is not None
+        return found
+
     def _add(self, manifest: Manifest) -> None:
         """Another process may add the same study first: then its manifest stands."""
-        with self._database.writing() as connection:
+
+        def change(connection: Connection) -> None:
             query = select(StudyRow.id).where(StudyRow.name == manifest.name)
             if connection.execute(query).first() is None:
-                connection.execute(insert(StudyRow), manifest_row(manifest))
+                connection.execute(insert(StudyRow), manifest_row(manifest) | {"budget": {}})
+
+        self._database.write(change)
 
     def _study(self, row: dict[str, Any]) -> StoredStudy:
         return StoredStudy(row["id"], manifest_of(row), self._database, self._mirror)
 
 
-def _check_same(stored: Manifest, asked: Manifest) -> None:
-    differences = [
-        what
-        for what, before, now in (
-            ("space", stored.space_digest, asked.space_digest),
-            ("data", stored.data_digest, asked.data_digest),
-            ("objectives", _axes(stored), _axes(asked)),
-        )
-        if before != now
-    ]
+def _check_same(stored: Manifest, asked: Manifest, *, same_space: bool) -> None:
+    parts = {
+        "space": same_space,
+        "data": stored.data_digest == asked.data_digest,
+        "objectives": _axes(stored) == _axes(asked),
+    }
+    differences = [what for what, same in parts.items() if not same]
     if differences:
         raise StudyMismatchError(
             f"The study {asked.name!r} was made with other {' and '.join(differences)}"

@@ -14,6 +14,7 @@ from automl_rec.storage.records import (
     Manifest,
     RunningTrial,
     TrialRecord,
+    Worker,
 )
 
 Columns = dict[str, Any]
@@ -21,14 +22,14 @@ Columns = dict[str, Any]
 
 def manifest_row(manifest: Manifest) -> Columns:
     """The columns of a manifest."""
-    return asdict(manifest)
+    return asdict(manifest) | {"earlier": list(manifest.earlier)}
 
 
 def manifest_of(row: Mapping[str, Any]) -> Manifest:
     """The manifest of a row."""
-    values = {name: value for name, value in row.items() if name != "id"}
+    values = {name: value for name, value in row.items() if name not in {"id", "budget"}}
     objectives = tuple(Objective(**objective) for objective in row["objectives"])
-    return Manifest(**values | {"objectives": objectives})
+    return Manifest(**values | {"objectives": objectives, "earlier": tuple(row["earlier"])})
 
 
 def trial_row(trial: FinishedTrial, study: int, number: int) -> Columns:
@@ -64,17 +65,20 @@ def curve_point(row: Mapping[str, Any]) -> CurvePoint:
 
 def running_row(trial: RunningTrial, study: int) -> Columns:
     """The columns of a running trial."""
-    columns = asdict(trial)
-    del columns["owner"]
-    return columns | owner_row(trial.owner) | {"study_id": study, "curve": curve_rows(trial.curve)}
+    return asdict(trial) | {"study_id": study, "curve": curve_rows(trial.curve)}
 
 
 def running_of(row: Mapping[str, Any]) -> RunningTrial:
     """The running trial of a row."""
-    ours = {"study_id", "host", "pid", "process_started"}
+    columns = {name: value for name, value in row.items() if name != "study_id"}
+    return RunningTrial(**columns | {"curve": tuple(map(curve_point, row["curve"]))})
+
+
+def worker_of(row: Mapping[str, Any]) -> Worker:
+    """The worker of a row."""
+    ours = {"id", "study_id", "host", "pid", "process_started"}
     columns = {name: value for name, value in row.items() if name not in ours}
-    curve = tuple(map(curve_point, row["curve"]))
-    return RunningTrial(**columns | {"owner": owner_of(row), "curve": curve})
+    return Worker(number=row["id"], owner=owner_of(row), **columns)
 
 
 def owner_row(owner: Owner) -> Columns:

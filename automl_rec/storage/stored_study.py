@@ -1,61 +1,65 @@
-"""One study of a database: its trials, finished and running."""
+"""One study of a database: what it is made from, its budget, and its trials."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
-from automl_rec.errors import StorageError
+from automl_rec.storage.claims import Claims
 from automl_rec.storage.database import Database
 from automl_rec.storage.mirror import Mirror, Place
-from automl_rec.storage.owner import Owner
 from automl_rec.storage.records import (
     CurvePoint,
     FinishedTrial,
     Manifest,
-    RunningTrial,
+    StoredBudget,
     TrialRecord,
 )
-from automl_rec.storage.rows import (
-    curve_point,
-    curve_rows,
-    owner_row,
-    running_of,
-    running_row,
-    trial_of,
-    trial_row,
-)
-from automl_rec.storage.tables import CurveRow, LeaseRow, RunningRow, TrialRow
+from automl_rec.storage.rows import curve_point, curve_rows, manifest_row, trial_of, trial_row
+from automl_rec.storage.tables import CurveRow, StudyRow, TrialRow
 
 
 class StoredStudy:
     """A study of an open `Repository`.
 
     Attributes:
-        manifest: what it was made from.
+        manifest: what it is made from.
+        claims: who runs what of it.
     """
 
     def __init__(self, key: int, manifest: Manifest, database: Database, mirror: Mirror) -> None:
         self.manifest = manifest
+        self.claims = Claims(key, manifest.name, database, mirror)
         self._key = key
         self._database = database
         self._mirror = mirror
 
-    def trials(self) -> list[TrialRecord]:
-        """Every recorded trial, by number."""
+    def now(self) -> float:
+        """Seconds since 1970 by the database's clock."""
+        return self._database.read(self._database.now)
+
+    def trials(self, after: int = -1) -> list[TrialRecord]:
+        """Every recorded trial of a number above one, by number."""
         query = (
             select(TrialRow.__table__)
-            .where(TrialRow.study_id == self._key)
+            .where(TrialRow.study_id == self._key, TrialRow.number > after)
             .order_by(TrialRow.number)
         )
         return list(map(trial_of, self._database.rows(query)))
 
-    def curves(self) -> dict[int, tuple[CurvePoint, ...]]:
-        """The validations of every recorded trial that has any, by number and epoch."""
+    def curves(self, number: int | None = None) -> dict[int, tuple[CurvePoint, ...]]:
+        """The validations of recorded trials that have any, by number and epoch.
+
+        Args:
+            number: of the only trial asked for; all if None.
+        """
         query = (
             select(CurveRow.__table__)
             .where(CurveRow.study_id == self._key)
             .order_by(CurveRow.number, CurveRow.epoch)
         )
+        if number is not None:
+            query = query.where(CurveRow.number == number)
         curves: dict[int, list[CurvePoint]] = {}
         for row in self._database.rows(query):
             curves.setdefault(row["number"], []).append(curve_point(row))
@@ -65,33 +69,45 @@ class StoredStudy:
         self,
         trial: FinishedTrial,
         *,
+        worker: int | None = None,
         place: Place | None = None,
         curve: Sequence[CurvePoint] = (),
-    ) -> int:
+    ) -> int | None:
         """Records a finished trial in one transaction, here and for Optuna; it runs no more.
 
         Args:
             trial: recorded once, however often it is handed in.
+            worker: number of the process that claimed it; None where it never ran.
             place: where its configuration lies in the space; None where it lies outside.
             curve: every validation, epochs increasing.
 
         Returns:
-            The trial's number.
+            The trial's number; None where it is not this process's to record: it was thought lost
+            and given to another, or another has the configuration.
 
         Raises:
             StorageError: the database refuses; nothing was written.
         """
-        with self._database.writing() as connection:
+
+        def change(connection: Connection) -> int | None:
             study_id = self._mirror.study_id(connection, self.manifest.name)
             known = select(TrialRow.number).where(TrialRow.uuid == trial.uuid)
             number = connection.execute(known).scalar_one_or_none()
-            if number is None:
-                number = self._mirror.write(
-                    connection, study_id, trial, self.manifest.objectives, place
-                )
-                self._add(connection, trial, number, curve)
-            connection.execute(delete(RunningRow).where(RunningRow.uuid == trial.uuid))
-        return int(number)
+            if number is not None:
+                return int(number)
+            if not self.claims.owns(connection, trial.uuid, worker):
+                if trial.worker is not None and worker is not None:
+                    return None
+                if self.claims.taken(connection, trial.digest):
+                    return None
+            number = self._mirror.write(
+                connection, study_id, trial, self.manifest.objectives, place
+            )
+            self._add(connection, trial, number, curve)
+            self.claims.finish(connection, trial.uuid)
+            return number
+
+        return self._database.write(change)
 
     def forget_artefacts(self, numbers: Collection[int]) -> None:
         """Notes that the artefacts of some trials are kept no more."""
@@ -101,93 +117,33 @@ class StoredStudy:
             .where(TrialRow.study_id == self._key, TrialRow.number.in_(numbers))
             .values(dict.fromkeys(columns))
         )
-        with self._database.writing() as connection:
-            connection.execute(change)
+        self._database.write(lambda connection: connection.execute(change))
 
-    def start(self, trial: RunningTrial) -> None:
-        """Notes that a trial runs; one of the same uuid is replaced."""
-        with self._database.writing() as connection:
-            connection.execute(delete(RunningRow).where(RunningRow.uuid == trial.uuid))
-            connection.execute(insert(RunningRow), running_row(trial, self._key))
+    def budget(self) -> StoredBudget:
+        """When the study ends, as whoever searched it last said."""
+        query = select(StudyRow.budget).where(StudyRow.id == self._key)
+        return StoredBudget(**self._database.rows(query)[0]["budget"])
 
-    def running(self) -> list[RunningTrial]:
-        """Every trial on its way, oldest first."""
-        query = (
-            select(RunningRow.__table__)
-            .where(RunningRow.study_id == self._key)
-            .order_by(RunningRow.started, RunningRow.uuid)
-        )
-        return list(map(running_of, self._database.rows(query)))
+    def set_budget(self, budget: StoredBudget) -> None:
+        """Says when the study ends, to every process that runs its trials."""
+        self._change(budget=asdict(budget))
 
-    def heartbeat(
-        self, owner: Owner, now: float, curves: Mapping[str, Sequence[CurvePoint]]
-    ) -> None:
-        """Says that an owner and its trials are alive; some seconds apart is often enough.
+    def extend(self, manifest: Manifest) -> None:
+        """Takes what the study is made from now; what stood before is kept in the manifest."""
+        before = manifest_row(self.manifest)
+        replaced = {name: before[name] for name in ("space_text", "space_digest", "components")}
+        replaced |= {name: before[name] for name in ("plugins", "environment")}
+        now = manifest_row(manifest)
+        if all(now[name] == value for name, value in replaced.items()):
+            return
+        earlier = [*self.manifest.earlier, {**replaced, "until": self.now()}]
+        values = {name: now[name] for name in replaced} | {"earlier": earlier}
+        self._change(**values)
+        self.manifest = replace(self.manifest, **values | {"earlier": tuple(earlier)})
 
-        Args:
-            owner: who is alive.
-            now: when.
-            curves: uuid of a running trial -> its validations so far.
-
-        Raises:
-            StorageError: the owner was silent for so long that another process took the study.
-        """
-        with self._database.writing() as connection:
-            lease = update(LeaseRow).where(self._leased_by(owner)).values(heartbeat=now)
-            if connection.execute(lease).rowcount == 0:
-                raise StorageError(
-                    f"The study {self.manifest.name!r} was taken over by another process while "
-                    f"this one was silent. Stop the other one and run the same command again."
-                )
-            for uuid, curve in curves.items():
-                connection.execute(
-                    update(RunningRow)
-                    .where(RunningRow.uuid == uuid)
-                    .values(heartbeat=now, curve=curve_rows(curve))
-                )
-
-    def acquire(self, owner: Owner, now: float, lease_seconds: float) -> None:
-        """Makes a process the one that searches this study, until it releases it or ends.
-
-        Raises:
-            StorageError: another process does; or the database refuses.
-        """
-        with self._database.writing() as connection:
-            self._mirror.study_id(connection, self.manifest.name)
-            query = select(
-                LeaseRow.host, LeaseRow.pid, LeaseRow.process_started, LeaseRow.heartbeat
-            ).where(LeaseRow.study_id == self._key)
-            held = connection.execute(query).one_or_none()
-            if held is not None:
-                host, pid, process_started, heartbeat = held
-                holder = Owner(host, pid, process_started)
-                self._check_gone(holder, heartbeat, now, lease_seconds)
-            connection.execute(delete(LeaseRow).where(LeaseRow.study_id == self._key))
-            row = owner_row(owner) | {"study_id": self._key, "heartbeat": now}
-            connection.execute(insert(LeaseRow), row)
-
-    def release(self, owner: Owner) -> None:
-        """Lets another process search this study; without effect where the owner does not."""
-        with self._database.writing() as connection:
-            connection.execute(delete(LeaseRow).where(self._leased_by(owner)))
-
-    def _check_gone(
-        self, holder: Owner, heartbeat: float, now: float, lease_seconds: float
-    ) -> None:
-        if not holder.gone(heartbeat, now, lease_seconds):
-            raise StorageError(
-                f"The study {self.manifest.name!r} is being searched by process {holder.pid} on "
-                f"{holder.host}. Wait for it to end, stop it, or search under another name with "
-                f"--study NEWNAME."
-            )
-
-    def _leased_by(self, owner: Owner) -> ColumnElement[bool]:
-        return and_(
-            LeaseRow.study_id == self._key,
-            LeaseRow.host == owner.host,
-            LeaseRow.pid == owner.pid,
-            LeaseRow.process_started == owner.started,
-        )
+    def _change(self, **values: object) -> None:
+        change = update(StudyRow).where(StudyRow.id == self._key).values(values)
+        self._database.write(lambda connection: connection.execute(change))
 
     def _add(
         self, connection: Connection, trial: FinishedTrial, number: int, curve: Sequence[CurvePoint]

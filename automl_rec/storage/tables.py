@@ -39,20 +39,29 @@ class StudyRow(Tables):
     environment: Mapped[dict[str, Any]]
     seed: Mapped[int]
     created: Mapped[float]
+    components: Mapped[dict[str, Any]]
+    earlier: Mapped[list[dict[str, Any]]]
+    budget: Mapped[dict[str, Any]]
 
 
-class LeaseRow(Tables):
-    """The one process that may search a study."""
+class WorkerRow(Tables):
+    """A process that runs trials of a study, now or once; `left` when it said good-bye."""
 
-    __tablename__ = "automl_rec_lease"
+    __tablename__ = "automl_rec_worker"
+    __table_args__ = (Index("automl_rec_worker_study", "study_id"),)
 
-    study_id: Mapped[int] = mapped_column(
-        Integer, ForeignKey("automl_rec_study.id"), primary_key=True, autoincrement=False
-    )
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    study_id: Mapped[int] = mapped_column(Integer, ForeignKey("automl_rec_study.id"))
     host: Mapped[str]
     pid: Mapped[int]
     process_started: Mapped[float]
+    role: Mapped[str]
+    engine: Mapped[str]
+    trials_at_once: Mapped[int]
+    lease_seconds: Mapped[float]
+    joined: Mapped[float]
     heartbeat: Mapped[float]
+    left: Mapped[float | None]
 
 
 class TrialRow(Tables):
@@ -103,10 +112,10 @@ class CurveRow(Tables):
 
 
 class RunningRow(Tables):
-    """A trial on its way; gone in the transaction that records it."""
+    """A trial on its way, of nobody where it waits; gone in the transaction that records it."""
 
     __tablename__ = "automl_rec_running"
-    __table_args__ = (Index("automl_rec_running_study", "study_id"),)
+    __table_args__ = (UniqueConstraint("study_id", "digest", name="automl_rec_running_digest"),)
 
     uuid: Mapped[str] = mapped_column(primary_key=True)
     study_id: Mapped[int] = mapped_column(Integer, ForeignKey("automl_rec_study.id"))
@@ -114,11 +123,8 @@ class RunningRow(Tables):
     configuration: Mapped[dict[str, Any]]
     seed: Mapped[int]
     origin: Mapped[str]
-    worker: Mapped[str | None]
-    host: Mapped[str]
-    pid: Mapped[int]
-    process_started: Mapped[float]
+    owner: Mapped[int | None] = mapped_column(Integer, ForeignKey("automl_rec_worker.id"))
     started: Mapped[float]
-    heartbeat: Mapped[float]
     attempt: Mapped[int]
+    losses: Mapped[int]
     curve: Mapped[list[dict[str, Any]]]

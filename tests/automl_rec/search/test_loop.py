@@ -26,7 +26,7 @@ from automl_rec.search.suggestions import Suggestions
 from automl_rec.space.configuration import Configuration
 from automl_rec.space.space import Space
 from automl_rec.storage.owner import Owner
-from automl_rec.storage.records import Manifest
+from automl_rec.storage.records import Manifest, StoredBudget
 from automl_rec.storage.repository import Repository
 from automl_rec.storage.stored_study import StoredStudy
 
@@ -78,21 +78,24 @@ def make_loop(
     pricing: Callable[[Configuration], Price] = price,
     rule: Rule | None = None,
     heard: list[StudyEvent] | None = None,
+    trials: int | None = None,
     **options: Any,
 ) -> Loop:
     suggestions = Suggestions(space, objectives, make_sampler("random", 0))
+    stored.set_budget(StoredBudget(trials=trials))
     parts = Parts(
         stored,
-        Owner.current(),
+        stored.claims.join(Owner.current()),
+        "here",
         engine,
         Proposals(space, suggestions, (), {}, seed=0),
         Pricing(pricing, objectives),
         rule or NoStopping(),
-        Shelf(folder / "artefacts", objectives, ()),
+        Shelf(folder, objectives, ()),
         lambda configuration: place(space, configuration),
         () if heard is None else (heard.append,),
     )
-    limits = limits or Limits(None, None, None)
+    limits = limits or Limits()
     return Loop(parts, objectives, objectives[0], limits, seed=0, **options)
 
 
@@ -106,7 +109,7 @@ def test_a_finite_space_is_run_whole_and_recorded(
     trials = stored.trials()
     assert [trial.number for trial in trials] == list(range(6))
     assert {trial.state for trial in trials} == {"complete"}
-    assert stored.running() == []
+    assert stored.claims.running() == []
     ends = [event for event in heard if isinstance(event, TrialFinished)]
     assert [event.trial for event in ends] == trials
     # Equal quality: one of the two smallest stands for both.
@@ -120,10 +123,7 @@ def test_the_budget_of_trials_counts_those_that_ran(
 ) -> None:
     bounded = (NDCG, dataclasses.replace(BYTES, bound=5000.0))
     engine = instant(lambda job: finished(job, {"ndcg@10": 0.1, "bytes": 4000.0}))
-    limits = Limits(4, None, None)
-    loop = make_loop(
-        space_of(SMALL), stored, engine, tmp_path, objectives=bounded, limits=limits, ran=1
-    )
+    loop = make_loop(space_of(SMALL), stored, engine, tmp_path, objectives=bounded, trials=3)
     assert loop.run() == "trials"
     trials = stored.trials()
     assert sum(trial.worker is not None for trial in trials) == 3
@@ -189,8 +189,7 @@ def test_a_job_whose_worker_dies_is_tried_twice(
     space_of: SpaceOf, stored: StoredStudy, instant: Any, tmp_path: Path
 ) -> None:
     engine = instant(lambda job: Failed(job, "instant", "died", "Its worker exited (9)."))
-    limits = Limits(2, None, None)
-    make_loop(space_of(SMALL), stored, engine, tmp_path, limits=limits).run()
+    make_loop(space_of(SMALL), stored, engine, tmp_path, trials=2).run()
     trials = stored.trials()
     assert [trial.state for trial in trials] == ["failed", "failed"]
     assert [job.digest for job in engine.jobs] == [t.digest for t in trials for _ in range(2)]

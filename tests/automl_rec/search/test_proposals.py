@@ -61,15 +61,29 @@ def test_first_ones_come_in_order_and_known_ones_are_left_out(space_of: SpaceOf)
     assert following.configuration not in chosen
 
 
-def test_a_requeued_proposal_comes_next(space_of: SpaceOf) -> None:
+def test_a_proposal_put_back_comes_next(space_of: SpaceOf) -> None:
     source = proposals(space_of(SMALL))
     one, other = source.next(), source.next()
     assert one is not None
     assert other is not None
-    source.requeue(one)
+    source.put_back(one)
     assert source.pending
     assert source.next() == one
     assert not source.pending
+
+
+def test_what_another_process_has_is_not_proposed_until_it_is_known(space_of: SpaceOf) -> None:
+    source = proposals(space_of("model: tiny"))
+    one = source.next()
+    assert one is not None
+    source.leave(one)
+    rest = [source.next() for _ in range(2)]
+    assert None not in rest
+    assert source.next() is None
+    source.tell(Proposal(one.configuration, "sampler"), GOOD)
+    assert source.next() is None
+    source.put_back(Proposal(one.configuration, "baseline"))
+    assert source.next() is None
 
 
 def test_an_infinite_space_is_never_exhausted_by_repeats(space_of: SpaceOf) -> None:

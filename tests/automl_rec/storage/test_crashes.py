@@ -33,21 +33,22 @@ url, name, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])
 objectives = (Objective("ndcg@10", "maximize", ""), Objective("bytes", "minimize", "B"))
 manifest = Manifest("ratings", "", "s", "d", {}, objectives, {}, {}, 0, 0.0)
 curve = [CurvePoint(epoch, 0.1, None, float(epoch)) for epoch in range(20)]
-owner = Owner.current()
 with Repository.open(url) as repository:
     study = repository.create_study(manifest)
+    worker = study.claims.join(Owner.current(), "worker")
     for index in range(limit):
         uuid = f"{name}-{index}"
         configuration = {"model": {"ease": {}}}
-        study.start(RunningTrial(
+        claimed = study.claims.claim(RunningTrial(
             uuid=uuid, digest=uuid, configuration=configuration, seed=0, origin="sampler",
-            owner=owner, started=0.0, heartbeat=0.0,
-        ))
+            started=0.0,
+        ), worker)
+        assert claimed == "taken"
         study.record(FinishedTrial(
             uuid=uuid, digest=uuid, configuration=configuration, state="complete", seed=0,
-            started=0.0, finished=1.0, origin="sampler",
+            started=0.0, finished=1.0, origin="sampler", worker=name,
             measurements={"ndcg@10": Measurement(0.1), "bytes": Measurement(2.0)},
-        ), curve=curve)
+        ), worker=worker, curve=curve)
         print(uuid, flush=True)
 """
 
@@ -82,7 +83,7 @@ def check_both_sides_agree(url: str, path: Path, reported: set[str]) -> None:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     with Repository.open(url, create=False) as repository:
         study = repository.study("ratings")
-        trials, curves, running = study.trials(), study.curves(), study.running()
+        trials, curves, running = study.trials(), study.curves(), study.claims.running()
     uuids = [trial.uuid for trial in trials]
     assert len(set(uuids)) == len(uuids)
     assert reported <= set(uuids)
@@ -125,8 +126,11 @@ def test_a_process_killed_between_the_two_sides_of_a_trial_leaves_neither(
     check_both_sides_agree(url, tmp_path / "study.db", reported)
     with Repository.open(url) as repository:
         study = repository.study("ratings")
-        assert [trial.uuid for trial in study.running()] == ["torn-0"]
-        assert study.running()[0].owner.dead()
+        (left,) = study.claims.running()
+        assert left.uuid == "torn-0"
+        owners = {worker.number: worker.owner for worker in study.claims.workers()}
+        assert left.owner is not None
+        assert owners[left.owner].dead()
         assert len(study.trials()) == 3
 
 
