@@ -15,13 +15,17 @@ from automl_rec.cli.plugins import add as add_plugins
 from automl_rec.cli.predict import add as add_predict
 from automl_rec.cli.recommend import add as add_recommend
 from automl_rec.cli.search import add as add_search
+from automl_rec.cli.studies import add as add_studies
 from automl_rec.cli.train import add as add_train
+from automl_rec.cli.worker import add as add_worker
 from automl_rec.errors import AutomlRecError
 
 COMMANDS = (
     add_search,
+    add_worker,
     add_check,
     add_plugins,
+    add_studies,
     add_front,
     add_export,
     add_train,

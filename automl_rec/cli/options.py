@@ -56,8 +56,21 @@ def add_timeout(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--timeout", metavar="TIME", help=f"{what}, e.g. 90s or 30m")
 
 
-def seconds_of(text: str | None) -> float | None:
-    """The seconds of ``--timeout``; None where it is not given.
+def at_least(least: int, value: int | None, option: str) -> int | None:
+    """The value of an option that has a least one; None where it is not given.
+
+    Raises:
+        SpaceError: it is less.
+    """
+    from automl_rec.errors import SpaceError
+
+    if value is not None and value < least:
+        raise SpaceError(f"{option} must be at least {least}, got {value}. Raise it.")
+    return value
+
+
+def seconds_of(text: str | None, option: str = "--timeout") -> float | None:
+    """The seconds of an option; None where it is not given.
 
     Raises:
         SpaceError: it is no duration above 0.
@@ -72,5 +85,5 @@ def seconds_of(text: str | None) -> float | None:
     except ValueError:
         seconds = 0.0
     if seconds <= 0:
-        raise SpaceError(f"--timeout must be a duration, got {text!r}. Write 90s, 30m or 1h.")
+        raise SpaceError(f"{option} must be a duration, got {text!r}. Write 90s, 30m or 1h.")
     return seconds

@@ -9,6 +9,7 @@ from automl_rec.cli.options import (
     add_storage,
     add_timeout,
     add_without,
+    at_least,
     seconds_of,
 )
 
@@ -46,20 +47,12 @@ def run(arguments: argparse.Namespace) -> int:
             out=arguments.runs,
             name=arguments.study,
             storage=arguments.storage,
-            trials=_at_least(1, arguments.trials, "--trials"),
+            trials=at_least(1, arguments.trials, "--trials"),
             seconds=seconds_of(arguments.timeout),
-            workers=_at_least(1, arguments.workers, "--workers"),
-            seed=_at_least(0, arguments.seed, "--seed"),
+            workers=at_least(1, arguments.workers, "--workers"),
+            seed=at_least(0, arguments.seed, "--seed"),
             without=arguments.without,
             deterministic=arguments.deterministic,
             listeners=[listener],
         )
     return 0
-
-
-def _at_least(least: int, value: int | None, option: str) -> int | None:
-    from automl_rec.errors import SpaceError
-
-    if value is not None and value < least:
-        raise SpaceError(f"{option} must be at least {least}, got {value}. Raise it.")
-    return value

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from automl_rec.data import Prepared
 from automl_rec.errors import AutomlRecError, StudyMismatchError
@@ -37,6 +38,9 @@ from automl_rec.space.space import Space
 from automl_rec.storage.owner import Owner
 from automl_rec.storage.records import Manifest, Role, StoredBudget, TrialRecord
 from automl_rec.storage.stored_study import StoredStudy
+
+if TYPE_CHECKING:
+    from automl_rec.price import Price
 
 DRAIN_SECONDS = 20.0
 """How long trials may still run in a process that is told to end: platforms wait for 30 s."""
@@ -293,6 +297,7 @@ def manifest_of(
         data={
             **data.description,
             "request": written_data(space.data),
+            "folder": str(Path(space.path).absolute().parent),
             "constant": constant_answer(data),
         },
         objectives=objectives,
@@ -313,6 +318,14 @@ def references_of(manifest: Manifest, registry: Registry) -> References:
     """What the models of a stored study are compared with."""
     known = manifest.data
     return References.of(registry, known.get("task", "retrieval"), known.get("constant"))
+
+
+def pricer(data: Prepared, registry: Registry) -> "Callable[[Configuration], Price]":
+    """Who prices configurations on some data."""
+    # Imported here: whoever only reads a study is spared torch.
+    from automl_rec.price import price
+
+    return lambda configuration: price(configuration, data.catalog, registry)
 
 
 def check_seed(stored: StoredStudy, seed: int | None) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from automl_rec import pareto
-from automl_rec.data import Prepared, prepare
+from automl_rec.data import prepare
 from automl_rec.errors import NotStoredError, SpaceError, StorageError, StudyFailedError
 from automl_rec.objectives import resolve
 from automl_rec.objectives.objective import Objective
@@ -20,7 +20,7 @@ from automl_rec.search.local import LocalEngine, default_workers
 from automl_rec.search.pick import parse_pick
 from automl_rec.search.pricing import Pricing
 from automl_rec.search.references import References
-from automl_rec.search.session import Session, check_seed, manifest_of, references_of
+from automl_rec.search.session import Session, check_seed, manifest_of, pricer, references_of
 from automl_rec.search.summary import above_references, commonest_reason, sentences
 from automl_rec.search.wording import counted
 from automl_rec.space.checker import read_space
@@ -31,9 +31,7 @@ from automl_rec.storage.repository import Repository
 from automl_rec.storage.url import default_url
 
 if TYPE_CHECKING:
-    from automl_rec.price import Price
     from automl_rec.search.shipping import Shipped
-    from automl_rec.space.configuration import Configuration
 
 RUNS = Path("runs")
 LOGS = "logs"
@@ -67,11 +65,9 @@ class Study:
         Raises:
             StorageError: there is no such study, or it cannot be read.
         """
-        given = Path(study)
-        folder = given if (given / "study.db").is_file() else Path(out) / study
+        folder, url = place_of(study, storage, out)
         # A folder may be given as "." or by a link; the study has the name of what is meant.
         name = folder.resolve().name
-        url = storage or default_url(folder.parent, folder.name)
         with Repository.open(url, create=False) as repository:
             stored = repository.study(name)
             return cls(folder, url, stored.manifest, tuple(stored.trials()))
@@ -212,6 +208,13 @@ class Study:
             return repository.study(self.name).curves()
 
 
+def place_of(study: str | Path, storage: str | None, out: Path | str) -> tuple[Path, str]:
+    """The folder and the database URL of a study that is named, or whose folder is."""
+    given = Path(study)
+    folder = given if (given / "study.db").is_file() else Path(out) / study
+    return folder, storage or default_url(folder.parent, folder.name)
+
+
 def run(
     space: Space | str | Path,
     *,
@@ -265,7 +268,7 @@ def run(
     url = storage or default_url(Path(out), name)
     with contextlib.ExitStack() as stack:
         undo = stack.enter_context(contextlib.ExitStack())
-        undo.callback(_unmake, _make(folder))
+        undo.callback(unmake_folders, make_folder(folder))
         # Started first: their imports run while this process prepares the data.
         engine = LocalEngine(_workers(space), folder / LOGS)
         stack.callback(engine.close)
@@ -284,7 +287,7 @@ def run(
             manifest=manifest,
             stored=stored,
             engine=engine,
-            pricing=Pricing(_price(data, registry), objectives),
+            pricing=Pricing(pricer(data, registry), objectives),
             folder=folder,
             budget=StoredBudget(**asdict(space.budget)),
             listeners=tuple(listeners),
@@ -311,7 +314,7 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _make(folder: Path) -> list[Path]:
+def make_folder(folder: Path) -> list[Path]:
     """Makes a study's folder.
 
     Returns:
@@ -331,7 +334,7 @@ def _make(folder: Path) -> list[Path]:
     return absent
 
 
-def _unmake(folders: Sequence[Path]) -> None:
+def unmake_folders(folders: Sequence[Path]) -> None:
     """Removes the folders of a study that never began, where nobody else has put anything."""
     for folder in folders[:1]:
         shutil.rmtree(folder / LOGS, ignore_errors=True)
@@ -381,13 +384,6 @@ def _workers(space: Space) -> int:
     if asked is not None:
         return max(1, asked)
     return max(1, min(default_workers(), trials or default_workers()))
-
-
-def _price(data: Prepared, registry: Registry) -> "Callable[[Configuration], Price]":
-    # Imported here: whoever only reads a study is spared torch.
-    from automl_rec.price import price
-
-    return lambda configuration: price(configuration, data.catalog, registry)
 
 
 def _require_success(study: Study, references: References) -> None:

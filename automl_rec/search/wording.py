@@ -21,9 +21,9 @@ def begun(event: StudyStarted) -> str:
     return f"Study {event.name} {verb}{done} {budget}, {workers}, results in {event.folder}."
 
 
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, e.g. ``1 trial``, ``3,000 trials``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def counted(number: int, noun: str, nouns: str | None = None) -> str:
+    """A number with its noun, e.g. ``1 trial``, ``3,000 trials``; ``nouns`` if not by an s."""
+    return f"{number:,} {noun if number == 1 else nouns or f'{noun}s'}"
 
 
 def per_rows(names: Collection[str]) -> list[str]:

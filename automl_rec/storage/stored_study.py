@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from automl_rec.storage.claims import Claims
 from automl_rec.storage.database import Database
@@ -12,6 +12,7 @@ from automl_rec.storage.records import (
     CurvePoint,
     FinishedTrial,
     Manifest,
+    State,
     StoredBudget,
     TrialRecord,
 )
@@ -46,6 +47,16 @@ class StoredStudy:
             .order_by(TrialRow.number)
         )
         return list(map(trial_of, self._database.rows(query)))
+
+    def counts(self) -> dict[State, int]:
+        """How many trials are recorded, by state."""
+        query = (
+            select(TrialRow.state, func.count().label("count"))
+            .where(TrialRow.study_id == self._key)
+            .group_by(TrialRow.state)
+        )
+        found = self._database.read(lambda connection: connection.execute(query).all())
+        return {row.state: row.count for row in found}  # type: ignore[misc]
 
     def curves(self, number: int | None = None) -> dict[int, tuple[CurvePoint, ...]]:
         """The validations of recorded trials that have any, by number and epoch.

@@ -1,22 +1,26 @@
 """The loop with an engine that answers at once, on a real database."""
 
-import dataclasses
 import math
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from automl_rec.errors import Infeasible, StorageError
-from automl_rec.objectives.objective import Objective
+from automl_rec.objectives.objective import Measurement, Objective
 from automl_rec.plugin import Interval
 from automl_rec.price import Price
 from automl_rec.search.early_stopping import NoStopping, Rule, SafeStopping, Standing
 from automl_rec.search.engine import Event, Failed, Finished, Job, Reported, Started
-from automl_rec.search.events import StudyEvent, TrialFinished
-from automl_rec.search.loop import Limits, Loop, Parts
+from automl_rec.search.enumeration import configurations
+from automl_rec.search.events import StudyEvent, TrialFinished, TrialRequeued
+from automl_rec.search.loop import MOST_LOSSES, Limits, Loop, Parts
 from automl_rec.search.pricing import Pricing
 from automl_rec.search.proposals import Proposals
 from automl_rec.search.samplers import make_sampler
@@ -26,9 +30,16 @@ from automl_rec.search.suggestions import Suggestions
 from automl_rec.space.configuration import Configuration
 from automl_rec.space.space import Space
 from automl_rec.storage.owner import Owner
-from automl_rec.storage.records import Manifest, StoredBudget
+from automl_rec.storage.records import (
+    CurvePoint,
+    FinishedTrial,
+    Manifest,
+    RunningTrial,
+    StoredBudget,
+)
 from automl_rec.storage.repository import Repository
 from automl_rec.storage.stored_study import StoredStudy
+from automl_rec.storage.tables import WorkerRow
 
 SpaceOf = Callable[[str], Space]
 Finish = Callable[[Job, Mapping[str, float]], Finished]
@@ -79,16 +90,17 @@ def make_loop(
     rule: Rule | None = None,
     heard: list[StudyEvent] | None = None,
     trials: int | None = None,
+    owner: int = 0,
     **options: Any,
 ) -> Loop:
-    suggestions = Suggestions(space, objectives, make_sampler("random", 0))
+    suggestions = Suggestions(space, objectives, make_sampler("random", owner))
     stored.set_budget(StoredBudget(trials=trials))
     parts = Parts(
         stored,
-        stored.claims.join(Owner.current()),
+        stored.claims.join(replace(Owner.current(), pid=os.getpid() + owner), "worker"),
         "here",
         engine,
-        Proposals(space, suggestions, (), {}, seed=0),
+        Proposals(space, suggestions, (), {}, seed=owner),
         Pricing(pricing, objectives),
         rule or NoStopping(),
         Shelf(folder, objectives, ()),
@@ -121,7 +133,7 @@ def test_a_finite_space_is_run_whole_and_recorded(
 def test_the_budget_of_trials_counts_those_that_ran(
     space_of: SpaceOf, stored: StoredStudy, instant: Any, finished: Finish, tmp_path: Path
 ) -> None:
-    bounded = (NDCG, dataclasses.replace(BYTES, bound=5000.0))
+    bounded = (NDCG, replace(BYTES, bound=5000.0))
     engine = instant(lambda job: finished(job, {"ndcg@10": 0.1, "bytes": 4000.0}))
     loop = make_loop(space_of(SMALL), stored, engine, tmp_path, objectives=bounded, trials=3)
     assert loop.run() == "trials"
@@ -177,7 +189,7 @@ def test_a_measurement_that_is_no_finite_number_fails_the_trial(
 def test_a_space_whose_every_configuration_breaks_the_bound_ends(
     space_of: SpaceOf, stored: StoredStudy, instant: Any, finished: Finish, tmp_path: Path
 ) -> None:
-    bounded = (NDCG, dataclasses.replace(BYTES, bound=1.0))
+    bounded = (NDCG, replace(BYTES, bound=1.0))
     engine = instant(lambda job: finished(job, {}))
     loop = make_loop(space_of(SMALL), stored, engine, tmp_path, objectives=bounded)
     assert loop.run() == "exhausted"
@@ -278,3 +290,266 @@ def test_a_database_that_refuses_ends_the_loop_with_its_error(
 
     with pytest.raises(StorageError):
         make_loop(space_of(SMALL), stored, instant(answer), tmp_path).run()
+
+
+class Slow:
+    """An engine whose jobs end only when a test says so."""
+
+    def __init__(self, workers: int = 1) -> None:
+        self.workers = workers
+        self.jobs: list[Job] = []
+        self.cancelled: list[Job] = []
+        self.events: list[Event] = []
+        self.turns: list[Callable[[], None]] = []
+
+    def start(self, job: Job) -> str:
+        self.jobs.append(job)
+        self.events.append(Started(job, "slow"))
+        return "slow"
+
+    def wait(self, seconds: float) -> list[Event]:
+        if self.turns and not self.events:
+            self.turns.pop(0)()
+        events, self.events = self.events, []
+        return events
+
+    def answer(self, job: Job, *, proceed: bool) -> None:
+        pass
+
+    def cancel(self, job: Job) -> None:
+        self.cancelled.append(job)
+
+    def close(self) -> None:
+        pass
+
+    def finish(self, job: Job) -> None:
+        measured = {"ndcg@10": (0.1, None), "bytes": (width(job.configuration), None)}
+        self.events.append(Finished(job, "slow", measured, 1.0, None))
+
+
+ELSEWHERE = Owner("another-machine", 1, 0.0)
+ONE = "model: {tower: {width: 16, rate: 0.1, loss: full}}"
+
+
+def begun_elsewhere(stored: StoredStudy, space: Space, **fields: Any) -> tuple[int, RunningTrial]:
+    """A process on another machine with the only configuration of a space."""
+    configuration = next(configurations(space))
+    row = RunningTrial(
+        **{
+            "uuid": "theirs",
+            "digest": configuration.digest,
+            "configuration": configuration.as_dict(),
+            "seed": 5,
+            "origin": "baseline",
+            "started": stored.now(),
+            **fields,
+        }
+    )
+    other = stored.claims.join(ELSEWHERE, "worker")
+    assert stored.claims.claim(row, other) == "taken"
+    return other, row
+
+
+def test_a_configuration_that_another_process_runs_is_waited_for_and_learned(
+    space_of: SpaceOf, stored: StoredStudy, tmp_path: Path
+) -> None:
+    space, engine, heard = space_of(ONE), Slow(), list[StudyEvent]()
+    other, row = begun_elsewhere(stored, space)
+    measured = {"ndcg@10": Measurement(0.2), "bytes": Measurement(3.0)}
+    fields = ("uuid", "digest", "configuration", "seed", "origin", "started")
+    theirs = FinishedTrial(
+        **{name: getattr(row, name) for name in fields},
+        state="complete",
+        finished=stored.now(),
+        measurements=measured,
+        worker="theirs",
+    )
+
+    curve = [CurvePoint(epoch, 0.2, None, 1.0) for epoch in (1, 2)]
+
+    def record() -> None:
+        assert stored.record(theirs, worker=other, curve=curve) == 0
+
+    engine.turns = [lambda: None, record]
+    rule = SafeStopping(("bytes",), min_epochs=1, min_finished=1)
+    loop = make_loop(space, stored, engine, tmp_path, rule=rule, heard=heard)
+    assert loop.run() == "exhausted"
+    assert engine.jobs == []
+    (told,) = (event for event in heard if isinstance(event, TrialFinished))
+    assert (told.trial.uuid, told.ran, told.entered) == ("theirs", 1, True)
+    assert told.front[0].measurements == measured
+    # Early stopping has learned from it too.
+    assert rule.stops(Standing("tower", {"bytes": 9000.0}, [(1, 0.1)], 0.1))
+
+
+def test_a_trial_that_waits_is_run_before_anything_new(
+    space_of: SpaceOf, stored: StoredStudy, tmp_path: Path
+) -> None:
+    space, engine = space_of(SMALL), Slow()
+    other, _ = begun_elsewhere(stored, space, seed=77, curve=(CurvePoint(1, 0.1, None, 1.0),))
+    stored.claims.leave(other)
+    engine.turns = [lambda: engine.finish(engine.jobs[-1])] * 6
+    assert make_loop(space, stored, engine, tmp_path).run() == "exhausted"
+    assert (engine.jobs[0].uuid, engine.jobs[0].seed) == ("theirs", 77)
+    assert len({job.run for job in engine.jobs}) == 6
+    trials = stored.trials()
+    assert trials[0].origin == "baseline"
+    assert [trial.worker for trial in trials] == ["here/slow"] * 6
+
+
+def test_a_trial_whose_processes_are_lost_again_and_again_is_given_up(
+    space_of: SpaceOf, stored: StoredStudy, tmp_path: Path
+) -> None:
+    space, engine = space_of(ONE), Slow()
+    other, _ = begun_elsewhere(stored, space, losses=MOST_LOSSES)
+    age_worker(stored, other)
+    assert make_loop(space, stored, engine, tmp_path).run() == "exhausted"
+    (trial,) = stored.trials()
+    assert engine.jobs == []
+    assert (trial.state, trial.reason) == ("failed", "The process that ran it was lost 5 times.")
+
+
+def test_a_process_that_was_thought_lost_ends_the_trials_that_others_took(
+    space_of: SpaceOf, stored: StoredStudy, tmp_path: Path
+) -> None:
+    space, engine, heard = space_of(ONE), Slow(), list[StudyEvent]()
+    thief = stored.claims.join(replace(ELSEWHERE, pid=2), "worker")
+
+    def steal() -> None:
+        (mine,) = (w for w in stored.claims.workers() if w.number != thief)
+        age_worker(stored, mine.number)
+        assert stored.claims.adopt(thief) is not None
+
+    def give() -> None:
+        stored.claims.leave(thief)
+
+    engine.turns = [steal, lambda: None, give, lambda: engine.finish(engine.jobs[-1])]
+    loop = make_loop(space, stored, engine, tmp_path, heard=heard, beat_seconds=0.0)
+    assert loop.run() == "exhausted"
+    assert [job.uuid for job in engine.jobs] == [engine.jobs[0].uuid] * 2
+    assert engine.cancelled == [engine.jobs[0]]
+    assert [e.reason for e in heard if isinstance(e, TrialRequeued)] == [
+        "This process was silent for so long that another has taken the trial over."
+    ]
+    assert [trial.number for trial in stored.trials()] == [0]
+
+
+def test_a_late_result_of_a_trial_that_another_took_is_not_recorded(
+    space_of: SpaceOf, stored: StoredStudy, tmp_path: Path
+) -> None:
+    space, engine = space_of(ONE), Slow()
+    thief = stored.claims.join(ELSEWHERE, "worker")
+    folder = tmp_path / "artefacts"
+
+    def steal_and_finish() -> None:
+        (mine,) = (w for w in stored.claims.workers() if w.number != thief)
+        age_worker(stored, mine.number)
+        assert stored.claims.adopt(thief) is not None
+        (folder / engine.jobs[0].run).mkdir(parents=True)
+        engine.finish(engine.jobs[0])
+
+    def go_on() -> None:
+        assert stored.trials() == []
+        assert list(folder.iterdir()) == []
+        loop.drain(0.0)
+
+    engine.turns = [steal_and_finish, go_on]
+    loop = make_loop(space, stored, engine, tmp_path, beat_seconds=3600.0)
+    assert loop.run() == "drained"
+    assert [row.owner for row in stored.claims.running()] == [thief]
+
+
+def test_a_draining_process_starts_nothing_and_ends_with_its_trials(
+    space_of: SpaceOf, stored: StoredStudy, tmp_path: Path
+) -> None:
+    engine = Slow()
+    loop = make_loop(space_of(SMALL), stored, engine, tmp_path)
+    engine.turns = [lambda: loop.drain(60.0), lambda: engine.finish(engine.jobs[0])]
+    assert loop.run() == "drained"
+    assert len(engine.jobs) == len(stored.trials()) == 1
+    assert stored.claims.running() == []
+
+
+def test_a_draining_process_waits_no_longer_than_it_may(
+    space_of: SpaceOf, stored: StoredStudy, tmp_path: Path
+) -> None:
+    engine = Slow()
+    loop = make_loop(space_of(SMALL), stored, engine, tmp_path)
+    engine.turns = [lambda: loop.drain(0.0)]
+    assert loop.run() == "drained"
+    assert stored.trials() == []
+    # Whoever joined the process now says that it leaves, and the trial waits.
+    assert len(stored.claims.running()) == 1
+
+
+def test_a_disk_that_cannot_be_written_ends_the_loop_and_the_trial_waits(
+    space_of: SpaceOf, stored: StoredStudy, instant: Any, tmp_path: Path
+) -> None:
+    engine = instant(lambda job: Failed(job, "instant", "storage", "The disk is full. Free some."))
+    with pytest.raises(StorageError, match=r"The disk is full\. Free some\."):
+        make_loop(space_of(SMALL), stored, engine, tmp_path).run()
+    (row,) = stored.claims.running()
+    assert (row.owner, row.attempt) == (None, 1)
+    assert stored.trials() == []
+
+
+def test_the_curve_of_a_resumed_training_is_whole_and_has_each_epoch_once(
+    space_of: SpaceOf, stored: StoredStudy, tmp_path: Path
+) -> None:
+    space, engine = space_of(ONE), Slow()
+    known = tuple(CurvePoint(epoch, 0.1 * epoch, None, float(epoch)) for epoch in (1, 2, 3))
+    other, _ = begun_elsewhere(stored, space, curve=known)
+    stored.claims.leave(other)
+
+    def go_on() -> None:
+        engine.events.append(Reported(engine.jobs[0], 3, 4, 0.33, 0.0, 3.0))
+        engine.events.append(Reported(engine.jobs[0], 4, 4, 0.4, 0.0, 4.0))
+
+    engine.turns = [go_on, lambda: engine.finish(engine.jobs[0])]
+    make_loop(space, stored, engine, tmp_path).run()
+    curve = stored.curves()[0]
+    assert [(point.epoch, point.quality) for point in curve] == [
+        (1, pytest.approx(0.1)),
+        (2, pytest.approx(0.2)),
+        (3, 0.33),
+        (4, 0.4),
+    ]
+
+
+def test_two_loops_divide_a_space_and_its_budget(
+    space_of: SpaceOf, stored: StoredStudy, instant: Any, finished: Finish, tmp_path: Path
+) -> None:
+    space = space_of("model: tower")
+
+    def answer(job: Job) -> Finished:
+        return finished(job, {"ndcg@10": 0.1, "bytes": width(job.configuration)})
+
+    engines = [instant(answer), instant(answer)]
+    url = f"sqlite:///{tmp_path}/study.db"
+    ends: list[str] = []
+
+    def work(engine: Any, number: int) -> None:
+        with Repository.open(url) as repository:
+            own = repository.study("loop")
+            loop = make_loop(space, own, engine, tmp_path, trials=40, owner=number)
+            ends.append(loop.run())
+
+    threads = [
+        threading.Thread(target=work, args=pair) for pair in zip(engines, (1, 2), strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ends == ["trials", "trials"]
+    trials = stored.trials()
+    assert [trial.number for trial in trials] == list(range(40))
+    assert len({trial.digest for trial in trials}) == 40
+    assert sorted(job.uuid for e in engines for job in e.jobs) == sorted(t.uuid for t in trials)
+    assert all(engine.jobs for engine in engines)
+
+
+def age_worker(stored: StoredStudy, worker: int) -> None:
+    """Makes a process's last heartbeat older than its lease."""
+    change = update(WorkerRow).where(WorkerRow.id == worker).values(heartbeat=0.0)
+    stored._database.write(lambda connection: connection.execute(change))
