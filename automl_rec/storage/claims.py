@@ -194,14 +194,14 @@ class Claims:
         return query.order_by(*_OLDEST)
 
     def _room(self, connection: Connection) -> int | None:
-        budget = select(StudyRow.budget).where(StudyRow.id == self._key)
-        limit = connection.execute(budget).scalar_one().get("trials")
-        if limit is None:
-            return None
         ran = and_(TrialRow.study_id == self._key, TrialRow.worker.is_not(None))
-        done = select(func.count()).select_from(TrialRow).where(ran)
-        running = select(func.count()).where(RunningRow.study_id == self._key)
-        return int(limit) - sum(connection.execute(q).scalar_one() for q in (done, running))
+        done = select(func.count()).select_from(TrialRow).where(ran).scalar_subquery()
+        here = RunningRow.study_id == self._key
+        running = select(func.count()).select_from(RunningRow).where(here).scalar_subquery()
+        query = select(StudyRow.budget, done + running).where(StudyRow.id == self._key)
+        budget, taken = connection.execute(query).one()
+        limit = budget.get("trials")
+        return None if limit is None else int(limit) - int(taken)
 
     def _has(self, connection: Connection, table: type[TrialRow | RunningRow], digest: str) -> bool:
         query = select(table.uuid).where(table.study_id == self._key, table.digest == digest)

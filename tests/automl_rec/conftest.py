@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -44,8 +45,7 @@ class PostgreSQL:
         self._server.ensure_postgres_running()
 
     def close(self) -> None:
-        """Ends the server and removes its data."""
-        self._server.cleanup_mode = "delete"
+        """Ends the server for good."""
         self._server.cleanup()
 
 
@@ -53,7 +53,8 @@ class PostgreSQL:
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("locks")))
-        with closing(PostgreSQL(tmp_path_factory.mktemp("pg"))) as server:
+        # Its user may not enter the folders of pytest; a socket's path must be short.
+        with TemporaryDirectory(prefix="pg") as folder, closing(PostgreSQL(Path(folder))) as server:
             yield server
 
 
