@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
 from automl_rec.plugin import Choice, Component, Domain, Float, Integer, Kind
@@ -12,6 +14,7 @@ from automl_rec.registry import Plugin, Registry
 from automl_rec.search.engine import Event, Failed, Finished, Job, Setup, Started
 from automl_rec.space.checker import check
 from automl_rec.space.space import Space
+from automl_rec.testing.planted import planted_interactions
 
 SpaceOf = Callable[[str], Space]
 Answer = Callable[[Job], Finished | Failed]
@@ -74,6 +77,23 @@ def made_up() -> Registry:
 def space_of(made_up: Registry) -> SpaceOf:
     """Checks a text of components; data and objectives are added."""
     return lambda text: check(BASE + text, Path("space.yaml"), made_up)
+
+
+@pytest.fixture
+def space_file(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes a space beside a CSV of planted interactions."""
+    planted = planted_interactions(0, users=60, items=40, blocks=4, events=15, heldout=3)
+    parts = (planted.catalog.histories, planted.heldout)
+    users = np.concatenate([part.users() for part in parts])
+    items = np.concatenate([part.items for part in parts])
+    pl.DataFrame({"user": users, "item": items}).write_csv(tmp_path / "events.csv")
+
+    def write(text: str) -> Path:
+        path = tmp_path / "planted.yaml"
+        path.write_text(text)
+        return path
+
+    return write
 
 
 class InstantEngine:

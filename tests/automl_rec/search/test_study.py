@@ -9,8 +9,6 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import polars as pl
 import psutil
 import pytest
 
@@ -20,7 +18,6 @@ from automl_rec.objectives.amount import amount
 from automl_rec.search.events import StudyEnded, StudyEvent, StudyStarted
 from automl_rec.search.study import Study, run
 from automl_rec.storage.records import TrialRecord
-from automl_rec.testing.planted import planted_interactions
 
 pytestmark = pytest.mark.slow
 
@@ -29,23 +26,6 @@ HEAD = """
 data: {path: events.csv, split: {kind: random, validation: 0.2, test: 0.2}}
 """
 PLAIN = HEAD + "objectives: {ndcg@10: maximize, bytes: minimize}\n"
-
-
-@pytest.fixture
-def space_file(tmp_path: Path) -> SpaceFile:
-    """Writes a space beside a CSV of planted interactions."""
-    planted = planted_interactions(0, users=60, items=40, blocks=4, events=15, heldout=3)
-    parts = (planted.catalog.histories, planted.heldout)
-    users = np.concatenate([part.users() for part in parts])
-    items = np.concatenate([part.items for part in parts])
-    pl.DataFrame({"user": users, "item": items}).write_csv(tmp_path / "events.csv")
-
-    def write(text: str) -> Path:
-        path = tmp_path / "planted.yaml"
-        path.write_text(text)
-        return path
-
-    return write
 
 
 def models(trials: tuple[TrialRecord, ...]) -> list[str]:
