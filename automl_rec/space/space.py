@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
 from automl_rec.data.request import DataRequest
@@ -70,6 +70,25 @@ class SearchSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Resources:
+    """What one trial may use.
+
+    Attributes:
+        cpus: processors; None leaves them to the engine, which divides what there is among its
+            workers.
+        gpus: of them, or the part of one.
+        memory: resident bytes, those of a worker's imports among them; a trial beyond is ended.
+            None is no limit.
+        custom: name of another resource that machines of a cluster have -> how much of it.
+    """
+
+    cpus: int | None = None
+    gpus: float = 0.0
+    memory: int | None = None
+    custom: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Space:
     """Everything a study may choose from.
 
@@ -84,6 +103,7 @@ class Space:
     objectives: tuple[ObjectiveRequest, ...]
     budget: Budget
     search: SearchSettings
+    resources: Resources
     components: Mapping[Kind, Mapping[str, Mapping[str, Domain]]]
     descriptions: Mapping[Kind, Mapping[str, Component]]
     text: str
@@ -93,7 +113,7 @@ class Space:
     def digest(self) -> str:
         """16 hexadecimal digits that change when other configurations are meant.
 
-        Comments, budget, search settings, data and objectives do not count.
+        Comments, budget, search settings, resources, data and objectives do not count.
         """
         plain = {
             kind: {name: {h: _plain(d) for h, d in domains.items()} for name, domains in c.items()}
