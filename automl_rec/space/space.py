@@ -77,8 +77,8 @@ class Resources:
         cpus: processors; None leaves them to the engine, which divides what there is among its
             workers.
         gpus: of them, or the part of one.
-        memory: resident bytes, those of a worker's imports among them; a trial beyond is ended.
-            None is no limit.
+        memory: bytes that its process holds, those of its imports among them and pages of mapped
+            files not; a trial beyond is ended. None is no limit.
         custom: name of another resource that machines of a cluster have -> how much of it.
     """
 
