@@ -55,7 +55,8 @@ class SearchSettings:
     Attributes:
         sampler: who draws the next configuration.
         early_stopping: whether a hopeless trial is stopped before its end.
-        workers: processes; None takes one for each core, at most one for each trial.
+        workers: processes; None takes one for each core, or for each `Resources.cpus` of them, at
+            most one for each trial.
         seed: of everything random in the study.
         min_epochs: no trial is stopped before it has trained that long.
         min_finished: no trial is stopped before so many of its kind have finished.
