@@ -15,8 +15,8 @@ from automl_rec.space.checker import SECTIONS, check, read_space
 from automl_rec.space.data_section import COLUMNS, SPLIT, data_fields, feature_fields
 from automl_rec.space.fields import text
 from automl_rec.space.narrowing import RANGE
-from automl_rec.space.sections import BOUNDS, BUDGET, SEARCH
-from automl_rec.space.space import SearchSettings
+from automl_rec.space.sections import BOUNDS, BUDGET, RESOURCES, SEARCH
+from automl_rec.space.space import Resources, SearchSettings
 from automl_rec.space.units import BYTES, SECONDS
 
 FOLDER = Path(__file__).parents[1] / "search_spaces"
@@ -79,7 +79,9 @@ def options() -> list[str]:
 
 
 def named_fields() -> list[str]:
-    sections = [data_fields(FOLDER), COLUMNS, SPLIT, feature_fields(text), BUDGET, SEARCH, BOUNDS]
+    data = data_fields(FOLDER), COLUMNS, SPLIT, feature_fields(text)
+    sections = [*data, BUDGET, SEARCH, RESOURCES, BOUNDS]
+    assert set(RESOURCES) == {field.name for field in fields(Resources)}
     assert set(SEARCH) == {field.name for field in fields(SearchSettings)}
     return [*SECTIONS, *(name for section in sections for name in section)]
 

@@ -13,11 +13,11 @@ from automl_rec.space.component_sections import Entry, neutral_components, read_
 from automl_rec.space.data_section import read_data
 from automl_rec.space.fields import section
 from automl_rec.space.reader import Node, load, parse
-from automl_rec.space.sections import read_budget, read_objectives, read_search
-from automl_rec.space.space import Budget, SearchSettings, Space
+from automl_rec.space.sections import read_budget, read_objectives, read_resources, read_search
+from automl_rec.space.space import Budget, Resources, SearchSettings, Space
 from automl_rec.space.tasks import solves
 
-SECTIONS = ("data", "objectives", "budget", "search", *ORDER)
+SECTIONS = ("data", "objectives", "budget", "search", "resources", *ORDER)
 _REQUIRED = {
     "data": "data: {source: movielens-small}",
     "objectives": "objectives: {ndcg@10: maximize, bytes: minimize}",
@@ -58,6 +58,7 @@ def check(text: str, path: Path, registry: Registry) -> Space:
         objectives=read_objectives(nodes["objectives"]),
         budget=read_budget(nodes["budget"]) if "budget" in nodes else Budget(),
         search=read_search(nodes["search"]) if "search" in nodes else SearchSettings(),
+        resources=read_resources(nodes["resources"]) if "resources" in nodes else Resources(),
         components={k: {e.name: e.domains for e in found} for k, found in entries.items()},
         descriptions={k: {e.name: e.component for e in found} for k, found in entries.items()},
         text=text,

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeAlias
 from automl_rec.errors import SpaceError
 from automl_rec.plugin import Value
 from automl_rec.space.reader import Node
-from automl_rec.space.units import parse_seconds
+from automl_rec.space.units import parse_bytes, parse_seconds
 
 Reader: TypeAlias = Callable[[Node], Any]
 
@@ -102,6 +102,17 @@ def seconds(node: Node) -> float:
     if found <= 0:
         refuse(node, "a duration", "Write for example 90s, 3m or 1h.")
     return found
+
+
+def whole_bytes(node: Node) -> int:
+    """At least one byte, written with its unit."""
+    try:
+        found = parse_bytes(node.content) if isinstance(node.content, str) else 0.0
+    except ValueError:
+        found = 0.0
+    if not 1 <= found < math.inf:
+        refuse(node, "an amount of bytes with its unit", "Write for example 2GB or 512MiB.")
+    return int(found)
 
 
 def one_of(options: Collection[str]) -> Callable[[Node], str]:

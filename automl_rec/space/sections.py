@@ -1,12 +1,24 @@
-"""The sections of a space that say what is sought and how: objectives, budget, search."""
+"""The sections that say what is sought and how: objectives, budget, search, resources."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Literal
 
 from automl_rec.errors import SpaceError
-from automl_rec.space.fields import Reader, number, one_of, refuse, seconds, section, text, whole
+from automl_rec.space.fields import (
+    Reader,
+    mapping,
+    number,
+    one_of,
+    refuse,
+    seconds,
+    section,
+    text,
+    whole,
+    whole_bytes,
+)
 from automl_rec.space.reader import Node
-from automl_rec.space.space import Budget, ObjectiveRequest, SearchSettings
+from automl_rec.space.space import Budget, ObjectiveRequest, Resources, SearchSettings
 from automl_rec.space.units import parse_bytes, parse_seconds
 
 Direction = Literal["maximize", "minimize"]
@@ -32,6 +44,15 @@ def read_budget(node: Node) -> Budget:
 def read_search(node: Node) -> SearchSettings:
     """How configurations are drawn and trials are stopped."""
     return SearchSettings(**section(node, SEARCH))
+
+
+def read_resources(node: Node) -> Resources:
+    """What one trial may use.
+
+    Raises:
+        SpaceError: an amount is none, or the name of a resource is taken.
+    """
+    return Resources(**section(node, RESOURCES))
 
 
 def read_objectives(node: Node) -> tuple[ObjectiveRequest, ...]:
@@ -104,6 +125,38 @@ def _bound(name: str) -> Reader:
 
     return read
 
+
+def _gpus(node: Node) -> float:
+    found = number(node)
+    if found < 0 or (found > 1 and not found.is_integer()):
+        refuse(node, "a part of one GPU or a whole number of them", "Write for example 0.5 or 2.")
+    return found
+
+
+def _custom(node: Node) -> dict[str, float]:
+    """Name of a resource -> how much of it, as machines of a cluster declare them."""
+    amounts = mapping(node)
+    for name, amount in amounts.items():
+        if name in _GIVEN_ELSEWHERE or not _RESOURCE.fullmatch(name):
+            raise SpaceError(
+                f"{node.keys[name]}: {node.name} must name resources with letters, digits and "
+                f"_.:/-, other than {', '.join(_GIVEN_ELSEWHERE)}, got {name!r}. "
+                f"Use the name that the machines declare; cpus, gpus and memory have fields."
+            )
+        if number(amount) <= 0:
+            refuse(amount, "a number above 0", "Correct it, or remove it.")
+    return {name: number(amount) for name, amount in amounts.items()}
+
+
+_RESOURCE = re.compile(r"[A-Za-z][\w.:/-]*", re.ASCII)
+_GIVEN_ELSEWHERE = ("CPU", "GPU", "memory", "object_store_memory")
+
+RESOURCES: Mapping[str, Reader] = {
+    "cpus": whole(1),
+    "gpus": _gpus,
+    "memory": whole_bytes,
+    "custom": _custom,
+}
 
 _UNITS = {
     "bytes": (parse_bytes, "4MB, 512 kB or 1MiB"),

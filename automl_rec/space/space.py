@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
 from automl_rec.data.request import DataRequest
@@ -55,7 +55,8 @@ class SearchSettings:
     Attributes:
         sampler: who draws the next configuration.
         early_stopping: whether a hopeless trial is stopped before its end.
-        workers: processes; None takes one for each core, at most one for each trial.
+        workers: processes; None takes one for each core, or for each `Resources.cpus` of them, at
+            most one for each trial.
         seed: of everything random in the study.
         min_epochs: no trial is stopped before it has trained that long.
         min_finished: no trial is stopped before so many of its kind have finished.
@@ -69,6 +70,25 @@ class SearchSettings:
     min_epochs: int = 5
     min_finished: int = 5
     lease: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one trial may use.
+
+    Attributes:
+        cpus: processors; None leaves them to the engine, which divides what there is among its
+            workers.
+        gpus: of them, or the part of one.
+        memory: bytes that its process holds, those of its imports among them and pages of mapped
+            files not; a trial beyond is ended. None is no limit.
+        custom: name of another resource that machines of a cluster have -> how much of it.
+    """
+
+    cpus: int | None = None
+    gpus: float = 0.0
+    memory: int | None = None
+    custom: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +106,7 @@ class Space:
     objectives: tuple[ObjectiveRequest, ...]
     budget: Budget
     search: SearchSettings
+    resources: Resources
     components: Mapping[Kind, Mapping[str, Mapping[str, Domain]]]
     descriptions: Mapping[Kind, Mapping[str, Component]]
     text: str
@@ -95,7 +116,7 @@ class Space:
     def digest(self) -> str:
         """16 hexadecimal digits that change when other configurations are meant.
 
-        Comments, budget, search settings, data and objectives do not count.
+        Comments, budget, search settings, resources, data and objectives do not count.
         """
         return hashlib.sha256(json.dumps(self.plain, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -12,7 +12,7 @@ from automl_rec.errors import SpaceError
 from automl_rec.plugin import Choice, Constant, Float
 from automl_rec.registry import Plugin, Registry
 from automl_rec.space.checker import SECTIONS, check, read_space
-from automl_rec.space.space import Budget, ObjectiveRequest, SearchSettings, Space
+from automl_rec.space.space import Budget, ObjectiveRequest, Resources, SearchSettings, Space
 
 Check = Callable[..., Space]
 FULL = """\
@@ -20,6 +20,7 @@ data: {source: movielens-small}
 objectives: {ndcg@10: maximize, bytes: {minimize: true, max: 4MB}, latency_ms: }
 budget: {trials: 40, time: 3m, trial_time: 20}
 search: {sampler: nsga2, early_stopping: none, workers: 2, seed: 7, min_epochs: 3, min_finished: 9}
+resources: {cpus: 2, gpus: 0.5, memory: 2GB, custom: {fpga: 1, "accelerator_type:A100": 0.1}}
 model:
   - closed
   - tower: {width: [16, 32], epochs: 5}
@@ -39,6 +40,8 @@ def test_every_section_is_read(registry: Registry) -> None:
     )
     assert space.budget == Budget(40, 180.0, 20.0)
     assert space.search == SearchSettings("nsga2", "none", 2, 7, 3, 9)
+    custom = {"fpga": 1.0, "accelerator_type:A100": 0.1}
+    assert space.resources == Resources(2, 0.5, 2_000_000_000, custom)
     assert space.components["model"] == {
         "closed": {"regularization": Float(1.0, 1e4, 250.0, log=True)},
         "tower": {
@@ -58,6 +61,7 @@ def test_every_section_is_read(registry: Registry) -> None:
 def test_sections_left_out_have_their_defaults(checked: Check) -> None:
     space = checked("model: tower\n")
     assert (space.budget, space.search) == (Budget(), SearchSettings())
+    assert space.resources == Resources(cpus=None, gpus=0.0, memory=None, custom={})
     assert space.components["embedding"] == {"full": {"precision": Constant("fp32")}}
     assert space.components["rank"] == {"whole": {}}
     assert space.components["sparsity"] == {"none": {}}
@@ -138,6 +142,49 @@ def test_names_are_written_as_a_list_or_a_mapping(checked: Check, written: str) 
             'search.sampler must be one of tpe, nsga2, random, got nsga. Did you mean "nsga2"?',
         ),
         ("model: tower\nsearch: {seed: -1}\n", "search.seed must be a whole number of at least 0"),
+        ("model: tower\nresources: 2\n", "space.yaml:4: resources must be a mapping, got 2."),
+        ("model: tower\nresources: {cpu: 2}\n", 'no field "resources.cpu". Known: cpus, gpus,'),
+        (
+            "model: tower\nresources: {cpus: 0}\n",
+            "cpus must be a whole number of at least 1, got 0",
+        ),
+        ("model: tower\nresources: {cpus: 0.5}\n", "at least 1, got 0.5. Correct it."),
+        (
+            "model: tower\nresources:\n  gpus: 1.5\n",
+            (
+                "space.yaml:5: resources.gpus must be a part of one GPU or a whole number of "
+                "them, got 1.5. Write for example 0.5 or 2."
+            ),
+        ),
+        ("model: tower\nresources: {gpus: -1}\n", "gpus must be a part of one GPU or a whole"),
+        ("model: tower\nresources: {gpus: .inf}\n", "gpus must be a finite number, got inf."),
+        (
+            "model: tower\nresources: {memory: 2000000000}\n",
+            (
+                "space.yaml:4: resources.memory must be an amount of bytes with its unit, got "
+                "2000000000. Write for example 2GB or 512MiB."
+            ),
+        ),
+        ("model: tower\nresources: {memory: 2 apples}\n", "with its unit, got 2 apples."),
+        ("model: tower\nresources: {memory: 0GB}\n", "with its unit, got 0GB."),
+        (f"model: tower\nresources: {{memory: {'9' * 400}GB}}\n", "an amount of bytes with"),
+        ("model: tower\nresources: {custom: 3}\n", "resources.custom must be a mapping, got 3."),
+        (
+            "model: tower\nresources:\n  custom:\n    a: 1\n    GPU: 1\n",
+            (
+                "space.yaml:7: resources.custom must name resources with letters, digits and "
+                "_.:/-, other than CPU, GPU, memory, object_store_memory, got 'GPU'. Use the name"
+            ),
+        ),
+        ("model: tower\nresources: {custom: {a b: 1}}\n", "_.:/-, other than CPU, GPU, memory,"),
+        (
+            "model: tower\nresources: {custom: {fpga: 0}}\n",
+            "resources.custom.fpga must be a number above 0, got 0. Correct it, or remove it.",
+        ),
+        (
+            "model: tower\nresources: {custom: {fpga: much}}\n",
+            "resources.custom.fpga must be a number, got much.",
+        ),
     ],
 )
 def test_a_mistake_is_refused_with_its_line_and_a_remedy(

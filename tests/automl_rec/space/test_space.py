@@ -166,6 +166,7 @@ def test_the_digest_changes_with_the_configurations_meant_and_with_nothing_else(
 ) -> None:
     digest = checked("model: {tower: {width: [8, 16]}}\n").digest
     same = "# a comment\nmodel:\n  tower:\n    width: [8, 16]\nbudget: {trials: 3}\nrank: whole\n"
+    same += "resources: {cpus: 2, memory: 1GB}\n"
     assert checked(same).digest == digest
     assert checked(same, base="data: {path: x}\nobjectives: [hit@5]\n").digest == digest
     for other in (
