@@ -65,7 +65,9 @@ def join(
         space_here = _space(manifest, space, registry)
         undo = stack.enter_context(contextlib.ExitStack())
         undo.callback(unmake_folders, make_folder(folder))
-        engine = LocalEngine(workers or default_workers(), folder / LOGS)
+        resources = space_here.resources
+        at_once = workers or default_workers(resources.cpus)
+        engine = LocalEngine(at_once, folder / LOGS, resources)
         stack.callback(engine.close)
         data = prepare(space_here.data)
         check_data(manifest, data)

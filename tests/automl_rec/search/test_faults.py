@@ -78,6 +78,19 @@ class Processes:
     def await_trials(self, count: int, seconds: float = 90.0) -> None:
         _await(lambda: len(self.reported()) >= count, seconds)
 
+    def joined(self, process: subprocess.Popen[bytes]) -> bool:
+        """Whether a process runs trials of the study."""
+        with Repository.open(self.url, create=False) as repository:
+            workers = repository.study("planted").claims.workers()
+            return any(worker.owner.pid == process.pid for worker in workers)
+
+    def claimed(self, process: subprocess.Popen[bytes]) -> set[str]:
+        """The uuids of the trials that a process has."""
+        with Repository.open(self.url, create=False) as repository:
+            claims = repository.study("planted").claims
+            mine = {w.number for w in claims.workers() if w.owner.pid == process.pid}
+            return {trial.uuid for trial in claims.running() if trial.owner in mine}
+
     def ended_well(self, *processes: subprocess.Popen[bytes]) -> None:
         for process in processes:
             status = process.wait(timeout=120)
@@ -291,10 +304,10 @@ def test_a_server_restarted_in_the_middle_is_waited_for(
     space_file(SPACE.replace("LEASE", "60s"))
     processes = Processes(tmp_path, postgresql.new_database(), unruly)
     try:
-        search = processes.search("--workers", "1", "--trials", "9")
+        search = processes.search("--workers", "1", "--trials", "14")
         processes.await_trials(1)
         worker = processes.worker("--workers", "1")
-        processes.await_trials(3)
+        _await(lambda: processes.joined(worker))
         for _ in range(2):
             postgresql.stop()
             time.sleep(2.0)
@@ -302,7 +315,7 @@ def test_a_server_restarted_in_the_middle_is_waited_for(
             time.sleep(1.0)
         processes.ended_well(search, worker)
         study = check_study(processes)
-        assert [trial.state for trial in study.trials] == ["complete"] * 9
+        assert [trial.state for trial in study.trials] == ["complete"] * 14
         assert processes.requeued() == []
     finally:
         postgresql.start()
@@ -318,16 +331,10 @@ def test_a_worker_stopped_for_longer_than_its_lease_doubles_nothing_when_it_retu
     processes.await_trials(1)
     worker = processes.worker("--workers", "1")
 
-    def claimed() -> set[str]:
-        with Repository.open(processes.url, create=False) as repository:
-            claims = repository.study("planted").claims
-            mine = {w.number for w in claims.workers() if w.owner.pid == worker.pid}
-            return {trial.uuid for trial in claims.running() if trial.owner in mine}
-
-    _await(claimed)
+    _await(lambda: processes.claimed(worker))
     time.sleep(0.5)
     worker.send_signal(signal.SIGSTOP)
-    held = claimed()
+    held = processes.claimed(worker)
 
     def recorded() -> set[str]:
         with Repository.open(processes.url, create=False) as repository:
