@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import queue
+import re
 import secrets
 import socket
 import sys
@@ -20,7 +21,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -33,8 +34,22 @@ from automl_rec.search.desk import Desk
 from automl_rec.search.engine import Event, Failed, Finished, Job, Reported, Setup, Started
 from automl_rec.search.local import GRACE_SECONDS, SHORT_SPIN, THREAD_VARIABLES, processors
 from automl_rec.search.outpost import Marker, Outpost
+from automl_rec.search.reason import shorten
 from automl_rec.space.space import Resources
 from automl_rec.training.progress import Progress
+
+# Ray reads them when it is imported: it prints nothing, sends nothing about its use,
+# writes little, and leaves Ctrl-C to the study.
+os.environ |= {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+} | dict(os.environ)
 
 try:
     import ray
@@ -54,17 +69,6 @@ RETRIES = 1
 """So often Tune runs a trial again whose process or machine was lost, before the study hears."""
 CLOSING_SECONDS = 10.0
 LOOPBACK = "127.0.0.1"
-QUIET = {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-}
-"""Variables of Ray: it prints nothing and sends nothing about its use, and writes little."""
-
 Told: TypeAlias = tuple[str, Mapping[str, Any]]
 """The run that a message is of, and the message."""
 
@@ -117,12 +121,13 @@ class RayEngine:
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
-        self._logs, self._grace_seconds = logs, grace_seconds
+        self._logs, self._grace_seconds = logs.absolute(), grace_seconds
         self._cluster = _Cluster(address, workers, resources)
         self._slots = [_Slot(f"ray-{number}") for number in range(workers)]
         self._traffic = _Traffic()
         self._setups: queue.SimpleQueue[Setup | None] = queue.SimpleQueue()
         self._connected: Future[None] = Future()
+        self._artefacts = Path()
         self._thread = threading.Thread(target=self._serve, name="ray", daemon=True)
         self._thread.start()
 
@@ -138,7 +143,13 @@ class RayEngine:
             StudyFailedError: Ray cannot be reached, or has too little for a trial.
         """
         self._connected.result()
-        self._setups.put(setup)
+        self._artefacts = Path(setup.artefacts)
+        # Processes of a cluster run in folders of their own.
+        data, artefacts, trainings = (
+            str(Path(folder).absolute())
+            for folder in (setup.data, setup.artefacts, setup.trainings)
+        )
+        self._setups.put(replace(setup, data=data, artefacts=artefacts, trainings=trainings))
 
     def start(self, job: Job) -> str:
         """See `Engine.start`."""
@@ -227,6 +238,8 @@ class RayEngine:
                 yield Reported(slot.job, **fields)
         else:
             made = Finished if kind == "finished" else Failed
+            if path := fields.get("artefact"):
+                fields["artefact"] = str(self._artefacts / run / Path(path).name)
             yield made(slot.job, slot.name, **fields)
             self._free(slot)
 
@@ -281,8 +294,6 @@ class _Cluster:
                 "This process is connected to Ray already. Call ray.shutdown() before the search, "
                 "which connects by its address."
             )
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         try:
             self._init()
@@ -475,7 +486,7 @@ class _Scheduler(FIFOScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         self.on_trial_remove(tune_controller, trial)
-        self._tell(trial, {"type": "failed", "how": "died", "reason": _death_of(trial)})
+        self._tell(trial, _death_of(trial))
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         run = trial.config["run"]
@@ -505,9 +516,15 @@ def _id_of(trial: Trial) -> str:
     return trial.trial_id
 
 
-def _death_of(trial: Trial) -> str:
-    error = trial.get_pickled_error()
-    return f"Its worker died: {error}"
+def _death_of(trial: Trial) -> dict[str, str]:
+    """What became of a trial whose process Ray lost, on every attempt."""
+    file = trial.error_file
+    text = Path(file).read_text("utf-8", "replace") if file else ""
+    how = "memory" if "OutOfMemoryError" in text else "died"
+    causes: list[str] = re.findall(r"(?:is dead|died) because ([^.\n]+)", text)
+    cause = causes[-1] if causes else shorten(text or "nothing is known of it")
+    reason = f"It was lost, and again when it was run anew, because {cause}."
+    return {"type": "failed", "how": how, "reason": reason}
 
 
 class _Desk(Desk):
