@@ -1,6 +1,8 @@
 """The desk of a study, beside its folder: word and files for workers that may not see it."""
 
 import asyncio
+import contextlib
+import os
 from collections import defaultdict
 from pathlib import Path
 
@@ -75,13 +77,14 @@ def _write(file: Path, content: bytes) -> None:
     Raises:
         StorageError: the disk refuses.
     """
-    unfinished = file.with_name(f".{file.name}.part")
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         unfinished.write_bytes(content)
         unfinished.replace(file)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
         raise StorageError(
             f"{file}: what a worker sent could not be written ({error.strerror or error}). "
             f"Free some space, or choose another folder with --out."

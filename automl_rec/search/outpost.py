@@ -1,9 +1,8 @@
 """A bench on a machine that may see neither the study's folder nor its data."""
 
-import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,38 +66,29 @@ class Outpost:
 
     def __init__(self, setup: Setup, digest: str, marker: Marker, home: Home) -> None:
         data = arrived(Path(setup.data), digest, home.data)
-        fields = asdict(setup) | {"data": str(data.folder)}
-        self._home = home
-        self._away = None if marker.seen() else tempfile.TemporaryDirectory(prefix="automl-rec-")
-        if self._away is not None:
-            folder = Path(self._away.name)
-            fields |= {
-                "artefacts": str(folder / "artefacts"),
-                "trainings": str(folder / "trainings"),
-            }
-        self._bench = Bench.of(fields)
+        self._bench = Bench.of(asdict(setup) | {"data": str(data.folder)})
+        self._home, self._seen = home, marker.seen()
 
     def attempt(self, job: Message, report: Report) -> Mapping[str, Any]:
         """See `Bench.attempt`."""
-        if self._away is None:
+        if self._seen:
             return self._bench.attempt(job, report)
-        training = _Training(self._bench.trainings / job["uuid"], self._home)
+        with tempfile.TemporaryDirectory(prefix="automl-rec-") as folder:
+            bench = replace(self._bench, artefacts=Path(folder), trainings=Path(folder))
+            return self._attempt_away(bench, job, report)
+
+    def _attempt_away(self, bench: Bench, job: Message, report: Report) -> Mapping[str, Any]:
+        """Runs a trial, between fetching what it goes on from and sending its model."""
+        training = _Training(bench.trainings / job["uuid"], self._home)
         try:
             training.bring()
-            outcome = self._bench.attempt(job, training.sending(report))
-            return self._delivered(job["run"], outcome)
+            outcome = bench.attempt(job, training.sending(report))
+            if "artefact" in outcome:
+                content = Path(outcome["artefact"]).read_bytes()
+                outcome["artefact"] = self._home.keep_model(job["run"], content)
         except (OSError, StorageError) as error:
             return {"type": "failed", "how": "storage", "reason": shorten(str(error))}
-        finally:
-            training.file.unlink(missing_ok=True)
-            shutil.rmtree(self._bench.artefacts / job["run"], ignore_errors=True)
-
-    def _delivered(self, run: str, outcome: Mapping[str, Any]) -> Mapping[str, Any]:
-        """An outcome whose model is at home."""
-        if "artefact" not in outcome:
-            return outcome
-        content = Path(outcome["artefact"]).read_bytes()
-        return {**outcome, "artefact": self._home.keep_model(run, content)}
+        return outcome
 
 
 class _Training:
@@ -117,7 +107,6 @@ class _Training:
         """Fetches what an earlier run of the trial left."""
         content = self._home.training(self.file.name)
         if content is not None:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
             self.file.write_bytes(content)
             self._sent = self.file.stat().st_mtime_ns
 

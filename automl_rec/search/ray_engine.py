@@ -6,6 +6,7 @@ what workers tell. Nothing of the study is in Tune's own files, which are remove
 cut off goes on from the database.
 """
 
+import concurrent.futures
 import contextlib
 import gc
 import json
@@ -20,7 +21,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -97,6 +97,13 @@ class _Traffic:
     ending: set[str] = field(default_factory=set)
     processes: set[Any] = field(default_factory=set)
 
+    def kill_processes(self) -> None:
+        """Ends every process that has run a trial, so that Tune waits for none."""
+        while self.processes:
+            # The cluster may be gone.
+            with contextlib.suppress(RayError, RuntimeError):
+                ray.kill(self.processes.pop())
+
 
 class RayEngine:
     """Trials on a Ray cluster; see `search.engine.Engine` for the methods.
@@ -126,7 +133,7 @@ class RayEngine:
         self._slots = [_Slot(f"ray-{number}") for number in range(workers)]
         self._traffic = _Traffic()
         self._setups: queue.SimpleQueue[Setup | None] = queue.SimpleQueue()
-        self._connected: Future[None] = Future()
+        self._connected: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._artefacts = Path()
         self._thread = threading.Thread(target=self._serve, name="ray", daemon=True)
         self._thread.start()
@@ -190,8 +197,8 @@ class RayEngine:
                 self._end(slot)
         self._setups.put(None)
         self._traffic.jobs.put(None)
-        for process in tuple(self._traffic.processes):
-            ray.kill(process)
+        concurrent.futures.wait([self._connected])
+        self._traffic.kill_processes()
         self._thread.join(CLOSING_SECONDS)
         self._cluster.leave()
 

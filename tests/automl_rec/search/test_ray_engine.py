@@ -28,10 +28,7 @@ from automl_rec.testing.planted import planted_interactions
 pytestmark = pytest.mark.slow
 
 SECONDS = 120.0
-SLOW = (
-    "{{slow: {{level: {levels}, epochs: {epochs}, batch_size: 1024, learning_rate: 0.01, "
-    "regularization: 0.0}}}}"
-)
+SLOW = "{{slow: {{level: {levels}, epochs: {epochs}, batch_size: 1024, learning_rate: 0.01}}}}"
 HEAD = """
 data: {path: events.csv, split: {kind: random, validation: 0.2, test: 0.2}}
 objectives: {ndcg@10: maximize, bytes: minimize}
