@@ -67,7 +67,7 @@ except ModuleNotFoundError as error:
 
 RETRIES = 1
 """So often Tune runs a trial again whose process or machine was lost, before the study hears."""
-CLOSING_SECONDS = 10.0
+CLOSING_SECONDS = 20.0
 LOOPBACK = "127.0.0.1"
 Told: TypeAlias = tuple[str, Mapping[str, Any]]
 """The run that a message is of, and the message."""
@@ -95,7 +95,13 @@ class _Traffic:
     jobs: queue.SimpleQueue[Job | None] = field(default_factory=queue.SimpleQueue)
     told: queue.SimpleQueue[Told] = field(default_factory=queue.SimpleQueue)
     ending: set[str] = field(default_factory=set)
+    trials: dict[str, Trial] = field(default_factory=dict)
     processes: set[Any] = field(default_factory=set)
+    closing: threading.Event = field(default_factory=threading.Event)
+
+    def tell(self, trial: Trial, message: Mapping[str, Any]) -> None:
+        """Passes a message on to the study."""
+        self.told.put((trial.config["run"], message))
 
     def kill_processes(self) -> None:
         """Ends every process that has run a trial, so that Tune waits for none."""
@@ -195,10 +201,10 @@ class RayEngine:
         for slot in self._slots:
             if slot.job is not None:
                 self._end(slot)
-        self._setups.put(None)
-        self._traffic.jobs.put(None)
         concurrent.futures.wait([self._connected])
-        self._traffic.kill_processes()
+        self._setups.put(None)
+        self._traffic.closing.set()
+        self._traffic.jobs.put(None)
         self._thread.join(CLOSING_SECONDS)
         self._cluster.leave()
 
@@ -216,6 +222,8 @@ class RayEngine:
         try:
             with tempfile.TemporaryDirectory(prefix="automl-rec-") as folder:
                 self._cluster.run(setup, self._traffic, self._logs, Path(folder))
+        except _Closing:
+            return
         except Exception as error:  # noqa: BLE001 - Ray may raise anything; the study must hear
             reason = f"{type(error).__name__}: {error}"
             self._traffic.told.put(("", {"type": "broken", "reason": f"Ray failed: {reason}"}))
@@ -448,6 +456,7 @@ class _Jobs(Searcher):
         except queue.Empty:
             return None
         if job is None:
+            self._traffic.kill_processes()
             return Searcher.FINISHED
         self._live.add(trial_id)
         return {"run": job.run, "job": json.dumps(asdict(job))}
@@ -458,8 +467,12 @@ class _Jobs(Searcher):
         result: dict[str, Any] | None = None,
         error: bool = False,  # noqa: FBT001, FBT002 - Ray's own signature
     ) -> None:
-        """Notes that Tune has one trial less."""
+        """Notes that Tune has one trial less; tells of one that it could not run."""
         self._live.discard(trial_id)
+        trial = self._traffic.trials.pop(trial_id)
+        self._traffic.ending.discard(trial.config["run"])
+        if error:
+            self._traffic.tell(trial, _death_of(trial))
 
     def save(self, checkpoint_path: str) -> None:
         """Keeps nothing: the study's database has all there is."""
@@ -477,32 +490,28 @@ class _Scheduler(FIFOScheduler):
     def __init__(self, traffic: _Traffic) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._traffic = traffic
-        self._trials: dict[str, Trial] = {}
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        self._trials[trial.config["run"]] = trial
+        """Meets a trial, once more when it is run anew."""
+        self._traffic.trials[trial.trial_id] = trial
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Passes on that a trial began, or what it reports."""
         self._traffic.processes.add(trial.temporary_state.ray_actor)
-        self._tell(trial, json.loads(result["told"]))
+        self._traffic.tell(trial, json.loads(result["told"]))
         return FIFOScheduler.CONTINUE
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        self.on_trial_remove(tune_controller, trial)
-        self._tell(trial, json.loads(result["told"]))
-
-    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        self.on_trial_remove(tune_controller, trial)
-        self._tell(trial, _death_of(trial))
-
-    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
-        run = trial.config["run"]
-        self._trials.pop(run, None)
-        self._traffic.ending.discard(run)
+        """Passes on what came of a trial."""
+        self._traffic.tell(trial, json.loads(result["told"]))
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        for run in self._traffic.ending & self._trials.keys():
-            self._kill(self._trials[run])
+        if self._traffic.closing.is_set():
+            self._traffic.kill_processes()
+            raise _Closing
+        for trial in self._traffic.trials.values():
+            if trial.config["run"] in self._traffic.ending:
+                self._kill(trial)
         return super().choose_trial_to_run(tune_controller)
 
     def _kill(self, trial: Trial) -> None:
@@ -512,11 +521,12 @@ class _Scheduler(FIFOScheduler):
         if process is not None:
             ray.kill(process)
 
-    def _tell(self, trial: Trial, message: Mapping[str, Any]) -> None:
-        self._traffic.told.put((trial.config["run"], message))
-
     def __getstate__(self) -> dict[str, Any]:
         return {}
+
+
+class _Closing(Exception):  # noqa: N818 - a way out of Tune, which would wait for its trials
+    """The study wants no more trials."""
 
 
 def _id_of(trial: Trial) -> str:

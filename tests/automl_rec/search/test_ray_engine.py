@@ -1,5 +1,6 @@
 """Trials on real Ray clusters of this machine."""
 
+import json
 import os
 import time
 from collections import defaultdict
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -19,10 +21,14 @@ from automl_rec.objectives import resolve
 from automl_rec.registry import Registry
 from automl_rec.search.engine import Engine, Event, Failed, Finished, Job, Reported, Setup, Started
 from automl_rec.search.enumeration import configurations
+from automl_rec.search.events import StudyEvent, TrialReported
 from automl_rec.search.local import LocalEngine
 from automl_rec.search.ray_engine import RayEngine
+from automl_rec.search.study import Study
+from automl_rec.search.study import run as search
 from automl_rec.space.checker import read_space
 from automl_rec.space.space import Resources
+from automl_rec.storage.records import TrialRecord
 from automl_rec.testing.planted import planted_interactions
 
 pytestmark = pytest.mark.slow
@@ -181,7 +187,9 @@ def test_a_training_waits_for_its_answer_and_ends_itself_when_told(
     assert isinstance(last, Finished)
     assert last.stopped is None
     reported = [event for event in heard[whole.digest] if isinstance(event, Reported)]
-    assert [(event.epoch, event.quality) for event in reported] == [p[:2] for p in last.curve]
+    assert [(event.epoch, event.quality) for event in reported] == [
+        (epoch, quality) for epoch, quality, *_ in last.curve
+    ]
     assert [event.epochs for event in reported] == [3, 3, 3]
 
 
@@ -246,3 +254,231 @@ def test_threads_follow_the_processors_of_a_trial(
         run(engine, [job])
     (log,) = logs.glob("*.log")
     assert f"threads {cpus} {cpus} {cpus} 2000\n" in log.read_text()
+
+
+def processes_of_ray() -> dict[int, str]:
+    return {
+        process.pid: process.name()
+        for process in psutil.process_iter(["name", "status"])
+        if process.info["status"] != psutil.STATUS_ZOMBIE
+        and (process.name().startswith("ray::") or process.name() in ("raylet", "gcs_server"))
+    }
+
+
+def test_closing_in_the_middle_leaves_no_process(ground: Ground) -> None:
+    (sleeper,) = ground.jobs("{unruly: {level: 0, behaviour: sleep}}")
+    before = processes_of_ray()
+    engine = RayEngine(1, ground.folder / "logs", Resources(cpus=1))
+    try:
+        engine.open(ground.setup)
+        engine.start(sleeper)
+        wait_for(engine, Started)
+        started = processes_of_ray().keys() - before.keys()
+        assert len(started) > 3
+        listening = [
+            connection.laddr.ip
+            for pid in started
+            for connection in psutil.Process(pid).net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        assert listening
+        assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+        began = time.monotonic()
+    finally:
+        engine.close()
+    assert time.monotonic() - began < 20
+    assert not started & processes_of_ray().keys()
+    assert list((ground.folder / "logs").glob(".*")) == []
+
+
+def test_an_engine_closed_before_it_is_open_leaves_no_process(ground: Ground) -> None:
+    before = processes_of_ray()
+    RayEngine(1, ground.folder / "logs", Resources(cpus=1)).close()
+    assert not processes_of_ray().keys() - before.keys()
+
+
+def test_a_cluster_that_is_not_there_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_gcs_rpc_server_connect_timeout_s", "1")
+    monkeypatch.setenv("RAY_gcs_server_request_timeout_seconds", "1")
+    with closing(RayEngine(1, tmp_path, Resources(), "not an address")) as engine:
+        setup = Setup("", (), "", "")
+        with pytest.raises(StudyFailedError, match=r"Ray cannot be reached .* ray start --head"):
+            engine.open(setup)
+
+
+def plain(trials: Sequence[TrialRecord]) -> set[tuple[object, ...]]:
+    """All of a trial that another run repeats."""
+    return {(t.number, t.digest, t.state, t.seed, str(t.measurements), t.origin) for t in trials}
+
+
+def test_a_search_on_ray_gives_the_trials_of_the_local_engine_and_they_take_turns(
+    cluster: Cluster, ground: Ground
+) -> None:
+    space = ground.folder / "space.yaml"
+    models = "{ease: null, bpr-mf: {epochs: 3, width: {int: [8, 16]}}}"
+    space.write_text(f"{HEAD}model: {models}\nsearch: {{workers: 2}}\nresources: {{cpus: 1}}\n")
+
+    def go(name: str, engine: Literal["local", "ray"], trials: int) -> Study:
+        address = cluster.address if engine == "ray" else None
+        out = ground.folder / "runs"
+        return search(
+            space,
+            out=out,
+            name=name,
+            trials=trials,
+            seed=5,
+            deterministic=True,
+            engine=engine,
+            address=address,
+        )
+
+    local, ray = go("near", "local", 6), go("far", "ray", 6)
+    assert plain(ray.trials) == plain(local.trials)
+    assert {t.worker for t in ray.trials if t.worker} == {"ray-0", "ray-1"}
+    for trial in ray.front():
+        assert trial.artefact is not None
+        assert export.sha256(ray.folder / trial.artefact.path) == trial.artefact.sha256
+    # What goes on is the database: nothing of Tune or of a pickle is in the folder.
+    assert {path.suffix for path in ray.folder.rglob("*") if path.is_file()} <= {
+        ".db",
+        ".db-shm",
+        ".db-wal",
+        ".log",
+        ".safetensors",
+        "",
+    }
+    assert go("far", "local", 8).trials[: len(ray.trials)] == ray.trials
+    assert len([t for t in go("far", "ray", 9).trials if t.worker]) == 9
+
+
+def test_a_lost_machine_loses_no_trial(
+    unruly_for_all: Path, ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(unruly_for_all))
+    for name, value in NO_AUTHENTICATION.items():
+        monkeypatch.setenv(name, value)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    lost = cluster.add_node(num_cpus=1)
+    seen: list[StudyEvent] = []
+
+    def listen(event: StudyEvent) -> None:
+        seen.append(event)
+        reports = [event for event in seen if isinstance(event, TrialReported)]
+        # Two trials run, one on each machine.
+        if len({report.digest for report in reports}) == 2 and cluster.worker_nodes:
+            cluster.remove_node(lost, allow_graceful=False)  # type: ignore[no-untyped-call]
+
+    space = ground.folder / "space.yaml"
+    space.write_text(f"{HEAD}model: {SLOW.format(levels='[0, 1, 2, 3, 4, 5]', epochs=5)}\n")
+    try:
+        study = search(
+            space,
+            out=ground.folder / "runs",
+            name="lost",
+            workers=2,
+            engine="ray",
+            address=cluster.address,
+            listeners=[listen],
+        )
+    finally:
+        cluster.shutdown()  # type: ignore[no-untyped-call]
+    assert not cluster.worker_nodes
+    ran = [trial for trial in study.trials if trial.worker]
+    assert len(ran) == 7
+    assert {trial.state for trial in ran} == {"complete"}
+    assert len({trial.digest for trial in ran}) == len({trial.uuid for trial in ran}) == 7
+    for curve in study.curves().values():
+        assert [point.epoch for point in curve] == sorted({point.epoch for point in curve})
+
+
+OUT_OF_SIGHT = """
+mount -t tmpfs none "$HIDDEN"
+exec "$RAY" start --address="$ADDRESS" --num-cpus=1 --resources='{"far": 1}' --block
+"""
+
+
+@pytest.mark.skipif(
+    subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "true"],
+        check=False,
+        capture_output=True,
+    ).returncode
+    != 0,
+    reason="a machine that sees no folder of this one needs a namespace of mounts",
+)
+def test_a_machine_that_does_not_see_the_study_brings_its_model_home(
+    cluster: Cluster, ground: Ground, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    (job,) = ground.jobs(SLOW.format(levels="[0]", epochs=2))
+    cache = tmp_path_factory.mktemp("away")
+    environment = os.environ | {
+        "HIDDEN": str(ground.folder),
+        "ADDRESS": cluster.address,
+        "RAY": str(Path(sys.executable).with_name("ray")),
+        "AUTOML_REC_CACHE": str(cache),
+        **NO_AUTHENTICATION,
+    }
+    machine = subprocess.Popen(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", OUT_OF_SIGHT],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    resources = Resources(cpus=1, custom={"far": 1})
+    try:
+        logs = ground.folder / "logs"
+        with closing(RayEngine(1, logs, resources, cluster.address)) as engine:
+            engine.open(ground.setup)
+            heard = run(engine, [job])[job.digest]
+    finally:
+        family = [*psutil.Process(machine.pid).children(recursive=True), machine]
+        for process in family:
+            process.kill()
+        machine.wait()
+    last = heard[-1]
+    assert isinstance(last, Finished)
+    assert Path(last.artefact).is_relative_to(ground.setup.artefacts)
+    assert export.sha256(Path(last.artefact)) == last.artefact_sha256
+    assert Prepared.open(cache / ground.data.digest).digest == ground.data.digest
+    assert (Path(ground.setup.trainings) / job.uuid).is_file()
+    assert list(logs.glob("*.log")) == []
+
+
+def test_without_ray_the_engine_says_how_to_install_it(ground: Ground) -> None:
+    lines = [
+        "import sys",
+        "sys.modules['ray'] = None",
+        "from automl_rec.cli import main",
+        "sys.exit(main(['search', sys.argv[1], '--engine', 'ray', '--out', sys.argv[2]]))",
+    ]
+    command = [sys.executable, "-c", "\n".join(lines), str(ground.folder / "space.yaml"), "runs"]
+    answer = subprocess.run(command, cwd=ground.folder, capture_output=True, text=True, check=False)
+    assert answer.returncode == 1
+    assert "pip install 'automl-rec[ray]'" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not (ground.folder / "runs").exists()
+
+
+def test_a_search_on_a_ray_of_its_own_prints_nothing_but_its_events(ground: Ground) -> None:
+    (ground.folder / "space.yaml").write_text(
+        f"{HEAD}model: {{unruly: {{level: 0, behaviour: [die-once]}}}}\n"
+    )
+    Path(os.environ["UNRULY_FLAG"]).unlink(missing_ok=True)
+    command = [str(Path(sys.executable).with_name("automl-rec")), "search", "space.yaml"]
+    before = processes_of_ray()
+    answer = subprocess.run(
+        [*command, "--engine", "ray", "--workers", "1", "--json"],
+        cwd=ground.folder,
+        env=os.environ | {"PYTHONPATH": str(Path(os.environ["UNRULY_FLAG"]).with_name("site"))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    events = [json.loads(line)["event"] for line in answer.stdout.splitlines()]
+    assert events[-1] == "StudyEnded"
+    assert answer.stderr == ""
+    assert not processes_of_ray().keys() - before.keys()
