@@ -152,6 +152,17 @@ def test_a_light_command_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 @pytest.mark.slow
+def test_a_search_on_this_machine_does_not_load_ray() -> None:
+    command = "import sys, automl_rec.search.study, automl_rec.search.session; print(*sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, check=True
+    )
+    loaded = answer.stdout.split()
+    assert "automl_rec.search.local" in loaded
+    assert "ray" not in loaded
+
+
+@pytest.mark.slow
 def test_the_program_imports_only_what_the_project_requires(
     project: dict[str, dict[str, list[str]]],
 ) -> None:

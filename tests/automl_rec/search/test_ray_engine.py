@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -12,11 +14,13 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
 from automl_rec import export
 from automl_rec.data import Prepared, prepare
+from automl_rec.errors import StudyFailedError
 from automl_rec.objectives import resolve
 from automl_rec.registry import Registry
 from automl_rec.search.engine import Engine, Event, Failed, Finished, Job, Reported, Setup, Started
@@ -368,7 +372,7 @@ def test_a_lost_machine_loses_no_trial(
         reports = [event for event in seen if isinstance(event, TrialReported)]
         # Two trials run, one on each machine.
         if len({report.digest for report in reports}) == 2 and cluster.worker_nodes:
-            cluster.remove_node(lost, allow_graceful=False)  # type: ignore[no-untyped-call]
+            cluster.remove_node(lost, allow_graceful=False)
 
     space = ground.folder / "space.yaml"
     space.write_text(f"{HEAD}model: {SLOW.format(levels='[0, 1, 2, 3, 4, 5]', epochs=5)}\n")
@@ -434,9 +438,9 @@ def test_a_machine_that_does_not_see_the_study_brings_its_model_home(
             engine.open(ground.setup)
             heard = run(engine, [job])[job.digest]
     finally:
-        family = [*psutil.Process(machine.pid).children(recursive=True), machine]
-        for process in family:
+        for process in psutil.Process(machine.pid).children(recursive=True):
             process.kill()
+        machine.kill()
         machine.wait()
     last = heard[-1]
     assert isinstance(last, Finished)
