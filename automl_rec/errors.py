@@ -9,7 +9,8 @@
     ├── DivergenceError       a training whose loss or weights stopped being finite
     ├── StudyFailedError      a study of which nothing came
     ├── StorageError          the database
-    │   └── NotStoredError    a study or a trial that the database does not hold
+    │   ├── NotStoredError    a study or a trial that the database does not hold
+    │   └── NotResumableError a training file that is damaged, or of another training
     └── ExportError           artefacts, written or read
 
 A message is one sentence of fact and one of remedy. The command line prints it and exits with
@@ -65,6 +66,10 @@ class NotStoredError(StorageError):
     """A study or a trial is asked for that is not there: the name is wrong, not the database."""
 
     exit_status = 2
+
+
+class NotResumableError(StorageError):
+    """A training file holds nothing that this training could go on from."""
 
 
 class ExportError(AutomlRecError):

@@ -11,7 +11,13 @@ from typing import Any, TypeAlias
 
 from automl_rec import export
 from automl_rec.data import Prepared
-from automl_rec.errors import DivergenceError, ExportError, Infeasible, StorageError
+from automl_rec.errors import (
+    DivergenceError,
+    ExportError,
+    Infeasible,
+    NotResumableError,
+    StorageError,
+)
 from automl_rec.evaluation import Evaluated, Outcome, evaluate
 from automl_rec.objectives.objective import Objective
 from automl_rec.registry import Registry
@@ -100,9 +106,11 @@ class Bench:
             return self._evaluate_from(file, configuration, job, report)
         except (Infeasible, DivergenceError):
             raise
-        except Exception:
-            # It may be damaged, or of another version of a plugin.
-            if not resumed:
+        except Exception as error:
+            # It may be damaged, or of another version of a plugin; where it could not be written
+            # again, it stays as it was.
+            unwritten = isinstance(error, StorageError) and not isinstance(error, NotResumableError)
+            if unwritten or not resumed:
                 raise
             traceback.print_exc()
             file.unlink(missing_ok=True)

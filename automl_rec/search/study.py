@@ -266,7 +266,7 @@ def run(
         undo = stack.enter_context(contextlib.ExitStack())
         undo.callback(_unmake, _make(folder))
         # Started first: their imports run while this process prepares the data.
-        engine = LocalEngine(_workers(space), folder / LOGS)
+        engine = LocalEngine(_workers(space), folder / LOGS, space.resources)
         stack.callback(engine.close)
         data = prepare(space.data)
         require_measurable(data, objectives)
@@ -365,7 +365,8 @@ def _workers(space: Space) -> int:
     asked, trials = space.search.workers, space.budget.trials
     if asked is not None:
         return max(1, asked)
-    return max(1, min(default_workers(), trials or default_workers()))
+    most = default_workers(space.resources.cpus)
+    return max(1, min(most, trials or most))
 
 
 def _price(data: Prepared, registry: Registry) -> "Callable[[Configuration], Price]":

@@ -11,12 +11,23 @@ import queue
 import signal
 import sys
 import threading
+import time
+from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TextIO
+
+import psutil
 
 from automl_rec.errors import AutomlRecError
 from automl_rec.search.bench import Bench, Message, Report
+from automl_rec.search.memory import own_bytes
 from automl_rec.training.progress import Progress
+
+BEAT_SECONDS = 2.0
+SACRIFICE = 500
+"""Where the machine's memory runs out, the kernel counts a worker as this many thousandths of it
+larger than it is: it goes before the search, and before any process that has less than half."""
 
 
 class Channel:
@@ -28,6 +39,7 @@ class Channel:
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.dup2(2, 1)
+        self._sending = threading.Lock()
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -38,10 +50,20 @@ class Channel:
     def send(self, **message: Any) -> None:
         """Tells the parent."""
         try:
-            self._outbound.write(json.dumps(message) + "\n")
-            self._outbound.flush()
+            with self._sending:
+                self._outbound.write(json.dumps(message) + "\n")
+                self._outbound.flush()
         except OSError:
             os._exit(0)
+
+    def beat(self) -> None:
+        """Tells the parent every few seconds, from now on, that this process is alive."""
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(BEAT_SECONDS)
+            self.send(type="alive")
 
     def _read(self) -> None:
         for line in self._inbound:
@@ -57,12 +79,16 @@ def serve(channel: Channel) -> None:
     except AutomlRecError as error:
         channel.send(type="broken", reason=str(error))
         return
-    channel.send(type="ready")
+    process = psutil.Process()
+    channel.send(type="ready", held=own_bytes(process))
+    channel.beat()
     while True:
         job = channel.receive()
         channel.send(type="started")
-        channel.send(**bench.attempt(job, _reporter(channel)))
+        found = bench.attempt(job, _reporter(channel))
+        # What the trial has left in memory is told with its outcome.
         gc.collect()
+        channel.send(**found, held=own_bytes(process))
 
 
 def _reporter(channel: Channel) -> Report:
@@ -75,8 +101,15 @@ def _reporter(channel: Channel) -> Report:
     return report
 
 
+def _give_way() -> None:
+    """Makes the kernel take this process where the machine's memory runs out (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(SACRIFICE))
+
+
 if __name__ == "__main__":
     # Ctrl-C is the parent's to answer.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _give_way()
     serve(Channel())
     sys.exit(1)

@@ -55,7 +55,8 @@ class SearchSettings:
     Attributes:
         sampler: who draws the next configuration.
         early_stopping: whether a hopeless trial is stopped before its end.
-        workers: processes; None takes one for each core, at most one for each trial.
+        workers: processes; None takes one for each core, or for each `Resources.cpus` of them, at
+            most one for each trial.
         seed: of everything random in the study.
         min_epochs: no trial is stopped before it has trained that long.
         min_finished: no trial is stopped before so many of its kind have finished.
@@ -77,8 +78,8 @@ class Resources:
         cpus: processors; None leaves them to the engine, which divides what there is among its
             workers.
         gpus: of them, or the part of one.
-        memory: resident bytes, those of a worker's imports among them; a trial beyond is ended.
-            None is no limit.
+        memory: bytes that its process holds, those of its imports among them and pages of mapped
+            files not; a trial beyond is ended. None is no limit.
         custom: name of another resource that machines of a cluster have -> how much of it.
     """
 

@@ -13,7 +13,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from automl_rec.errors import StorageError
+from automl_rec.errors import NotResumableError, StorageError
 
 _HEADER = "training 3"
 
@@ -77,7 +77,7 @@ class TrainingFile:
         """What was written last, or None.
 
         Raises:
-            StorageError: the file is damaged, or of another training.
+            NotResumableError: the file is damaged, or of another training.
         """
         if not self.path.exists():
             return None
@@ -86,12 +86,12 @@ class TrainingFile:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
                 facts = json.loads((file.metadata() or {})[_HEADER])
         except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
-            raise StorageError(
+            raise NotResumableError(
                 f"{self.path}: this is no complete training ({error}). "
                 f"Remove it to begin again, or name another file."
             ) from error
         if facts.pop("identity") != self.identity:
-            raise StorageError(
+            raise NotResumableError(
                 f"{self.path}: this is the training of another configuration, other data, "
                 f"another seed or another first quality. "
                 f"Name another file, or remove it to begin again."

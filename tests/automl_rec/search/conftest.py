@@ -3,15 +3,21 @@
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
+from automl_rec.data import DataRequest, prepare
+from automl_rec.objectives.objective import Objective
 from automl_rec.plugin import Choice, Component, Domain, Float, Integer, Kind
 from automl_rec.registry import Plugin, Registry
 from automl_rec.search.engine import Event, Failed, Finished, Job, Setup, Started
 from automl_rec.space.checker import check
 from automl_rec.space.space import Space
+from automl_rec.testing.planted import planted_interactions
 
 SpaceOf = Callable[[str], Space]
 Answer = Callable[[Job], Finished | Failed]
@@ -121,7 +127,7 @@ def _finished(job: Job, measurements: Mapping[str, float]) -> Finished:
 
 
 UNRULY = '''
-import json, os, signal, sys, time
+import ctypes, json, os, signal, subprocess, sys, time
 from pathlib import Path
 
 import torch
@@ -130,7 +136,13 @@ from automl_rec.plugin import ClosedFormModel, Choice, Component, GradientModel,
 from automl_rec.plugin import gradient_training, hookimpl
 
 AUTOML_REC_API = (1, 0)
-BEHAVIOURS = ("fine", "raise", "die", "die-once", "sleep", "print", "nan", "threads")
+BEHAVIOURS = (
+    "fine", "raise", "die", "die-once", "sleep", "print", "nan", "nap", "allocate",
+    "allocate-in-child", "leave", "stop", "hold", "die-before-child", "threads",
+)
+GIGABYTE = 1_000_000_000
+ALLOCATE = f"import time; held = bytearray(b'1') * {GIGABYTE}; time.sleep(600)"
+KEPT = []
 
 
 class Unruly(ClosedFormModel):
@@ -153,6 +165,24 @@ class Unruly(ClosedFormModel):
                 os.kill(os.getpid(), signal.SIGKILL)
         if self.behaviour == "sleep":
             time.sleep(600)
+        if self.behaviour == "nap":
+            time.sleep(12)
+        if self.behaviour == "allocate":
+            held = torch.ones(GIGABYTE // 4)
+            time.sleep(600)
+        if self.behaviour == "allocate-in-child":
+            subprocess.run([sys.executable, "-c", ALLOCATE])
+        if self.behaviour == "leave":
+            KEPT.append(torch.ones(GIGABYTE // 4))
+        if self.behaviour == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if self.behaviour == "hold":
+            # Called in this way, the C library does not let the interpreter go.
+            ctypes.PyDLL(None).sleep(600)
+        if self.behaviour == "die-before-child":
+            if os.fork() == 0:
+                time.sleep(600)
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.behaviour == "print":
             print(json.dumps({"type": "finished"}), flush=True)
             os.write(1, b"noise\\n")
@@ -230,3 +260,21 @@ def _install_unruly(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("UNRULY_FLAG", str(place / "flag"))
     return folder
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Setup:
+    """What a worker must know of planted data."""
+    planted = planted_interactions(0, users=60, items=40, blocks=4, events=15, heldout=3)
+    parts = (planted.catalog.histories, planted.heldout)
+    users = np.concatenate([part.users() for part in parts])
+    items = np.concatenate([part.items for part in parts])
+    pl.DataFrame({"user": users, "item": items}).write_csv(tmp_path / "events.csv")
+    data = prepare(DataRequest(path=str(tmp_path / "events.csv")))
+    objectives = (Objective("ndcg@10", "maximize", ""), Objective("bytes", "minimize", "B"))
+    return Setup(
+        data=str(data.folder),
+        objectives=tuple(asdict(objective) for objective in objectives),
+        artefacts=str(tmp_path / "artefacts"),
+        trainings=str(tmp_path / "trainings"),
+    )

@@ -173,6 +173,38 @@ def test_a_trial_far_beyond_its_time_is_ended(space_file: SpaceFile, tmp_path: P
 
 
 @pytest.mark.usefixtures("unruly")
+def test_a_trial_beyond_its_memory_is_ended_and_the_study_goes_on(
+    space_file: SpaceFile, tmp_path: Path
+) -> None:
+    behaviours = "[allocate, allocate-in-child, fine]"
+    space = space_file(
+        PLAIN + f"model: {{unruly: {{behaviour: {behaviours}}}}}\nresources: {{memory: 800MB}}\n"
+    )
+    study = run(space, out=tmp_path / "runs", workers=1)
+    found = {
+        trial.configuration["model"]["unruly"]["behaviour"]: trial
+        for trial in study.trials
+        if "unruly" in trial.configuration["model"]
+    }
+    assert {name: trial.state for name, trial in found.items()} == {
+        "allocate": "failed",
+        "allocate-in-child": "failed",
+        "fine": "complete",
+    }
+    for name in ("allocate", "allocate-in-child"):
+        assert "more than the 800 MB that resources.memory" in (found[name].reason or "")
+
+
+def test_gpus_are_refused_without_a_cluster_and_leave_no_study(
+    space_file: SpaceFile, tmp_path: Path
+) -> None:
+    space = space_file(PLAIN + "model: popularity\nresources: {gpus: 0.5}\n")
+    with pytest.raises(SpaceError, match=r"got 0\.5\. Search with --engine ray, or leave it out"):
+        run(space, out=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.usefixtures("unruly")
 def test_the_time_budget_ends_trainings_and_they_are_measured(
     space_file: SpaceFile, tmp_path: Path
 ) -> None:

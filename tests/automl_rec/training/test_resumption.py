@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from automl_rec.builder import Built, build
-from automl_rec.errors import StorageError
+from automl_rec.errors import NotResumableError, StorageError
 from automl_rec.plugin import GradientModel, Kind, TrainableMatrix
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen
@@ -101,7 +101,7 @@ def test_the_file_of_another_training_is_refused_and_kept(tmp_path: Path) -> Non
     run(built("bpr-mf"), path)
     content = path.read_bytes()
     with pytest.raises(
-        StorageError,
+        NotResumableError,
         match="another configuration, other data, another seed or another first quality",
     ):
         run(built("bpr-mf"), path, identity="two")
@@ -115,7 +115,7 @@ def test_a_damaged_file_is_refused(content: bytes | None, tmp_path: Path) -> Non
         run(built("bpr-mf"), path)
         content = path.read_bytes()[:-1]
     path.write_bytes(content)
-    with pytest.raises(StorageError, match="no complete training"):
+    with pytest.raises(NotResumableError, match="no complete training"):
         run(built("bpr-mf"), path)
 
 
