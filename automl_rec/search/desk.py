@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 from automl_rec import export
@@ -22,6 +23,7 @@ class Desk:
     def __init__(self, artefacts: Path, trainings: Path) -> None:
         self._artefacts, self._trainings = artefacts, trainings
         self._answers: dict[str, dict[int, asyncio.Future[bool]]] = defaultdict(dict)
+        self._large: dict[str, int] = {}
 
     async def tell(self, run: str, epoch: int, proceed: bool) -> None:  # noqa: FBT001 - a message
         """Notes whether a training goes on after an epoch."""
@@ -34,8 +36,17 @@ class Desk:
         return await asyncio.shield(self._answer(run, epoch))
 
     async def forget(self, run: str) -> None:
-        """Drops the answers of a run that has ended."""
+        """Drops what is known of a run that has ended."""
         self._answers.pop(run, None)
+        self._large.pop(run, None)
+
+    async def complain(self, run: str, held: int) -> None:
+        """Notes that a run holds more bytes than it may."""
+        self._large[run] = held
+
+    async def large(self) -> Mapping[str, int]:
+        """The runs that hold more bytes than they may, and how many."""
+        return self._large
 
     async def training(self, trial: str) -> bytes | None:
         """The training file of a trial, if there is one.

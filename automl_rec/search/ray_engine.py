@@ -32,7 +32,14 @@ from automl_rec.data.travel import Files, packed
 from automl_rec.errors import AutomlRecError, StudyFailedError
 from automl_rec.search.desk import Desk
 from automl_rec.search.engine import Event, Failed, Finished, Job, Reported, Setup, Started
-from automl_rec.search.local import GRACE_SECONDS, SHORT_SPIN, THREAD_VARIABLES, processors
+from automl_rec.search.local import (
+    GRACE_SECONDS,
+    SHORT_SPIN,
+    THREAD_VARIABLES,
+    WATCH_SECONDS,
+    processors,
+)
+from automl_rec.search.memory import family_bytes, too_large
 from automl_rec.search.outpost import Marker, Outpost
 from automl_rec.search.reason import shorten
 from automl_rec.space.space import Resources
@@ -135,6 +142,7 @@ class RayEngine:
     ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
         self._logs, self._grace_seconds = logs.absolute(), grace_seconds
+        self._memory, self._watched = resources.memory, time.monotonic()
         self._cluster = _Cluster(address, workers, resources)
         self._slots = [_Slot(f"ray-{number}") for number in range(workers)]
         self._traffic = _Traffic()
@@ -182,6 +190,9 @@ class RayEngine:
         for slot in self._slots:
             if slot.overdue(now, self._grace_seconds):
                 events.append(self._end_overdue(slot))
+        if self._memory is not None and now - self._watched >= WATCH_SECONDS:
+            self._watched = now
+            events += self._end_large(self._memory)
         return events
 
     def answer(self, job: Job, *, proceed: bool) -> None:
@@ -265,6 +276,14 @@ class RayEngine:
         self._end(slot)
         return Failed(job, slot.name, "overtime", reason)
 
+    def _end_large(self, memory: int) -> Iterator[Failed]:
+        large = self._cluster.large()
+        for slot in self._slots:
+            job = slot.job
+            if job is not None and job.run in large:
+                self._end(slot)
+                yield Failed(job, slot.name, "memory", too_large(large[job.run], memory))
+
     def _end(self, slot: _Slot) -> None:
         """Ends a trial; what is still told of it is not heard."""
         assert slot.job is not None
@@ -285,6 +304,7 @@ class _Base:
     digest: str
     marker: Marker
     logs: str
+    memory: int | None
     desk: Any
 
 
@@ -343,7 +363,14 @@ class _Cluster:
         self._desk = ray.remote(_Desk).options(num_cpus=0, scheduling_strategy=here).remote(setup)
         marker = Marker(str(logs / f".{secrets.token_hex(8)}"), secrets.token_hex(16))
         Path(marker.path).write_text(marker.word, "utf-8")
-        base = _Base(setup, Prepared.open(setup.data).digest, marker, str(logs), self._desk)
+        base = _Base(
+            setup,
+            Prepared.open(setup.data).digest,
+            marker,
+            str(logs),
+            self._resources.memory,
+            self._desk,
+        )
         try:
             tune.Tuner(
                 tune.with_resources(tune.with_parameters(_run_trial, base=base), self._request()),
@@ -374,6 +401,13 @@ class _Cluster:
         """A run has ended: nobody will ask for its answers."""
         if self._desk is not None:
             self._desk.forget.remote(run)
+
+    def large(self) -> Mapping[str, int]:
+        """The runs that hold more memory than they may, and how much."""
+        if self._desk is None:
+            return {}
+        found: Mapping[str, int] = ray.get(self._desk.large.remote())
+        return found
 
     def leave(self) -> None:
         """Ends what this process has on the cluster, and Ray itself where it was started here."""
@@ -539,8 +573,9 @@ def _death_of(trial: Trial) -> dict[str, str]:
     text = Path(file).read_text("utf-8", "replace") if file else ""
     how = "memory" if "OutOfMemoryError" in text else "died"
     causes: list[str] = re.findall(r"(?:is dead|died) because ([^.\n]+)", text)
-    cause = causes[-1] if causes else shorten(text or "nothing is known of it")
-    reason = f"It was lost, and again when it was run anew, because {cause}."
+    last = next((line.strip() for line in reversed(text.split("\n")) if line.strip()), "unknown")
+    reason = f"because {causes[-1]}." if causes else f"at last by: {shorten(last)}"
+    reason = f"It was lost, and again when it was run anew, {reason}"
     return {"type": "failed", "how": how, "reason": reason}
 
 
@@ -611,8 +646,28 @@ def _run_trial(config: Mapping[str, Any], base: _Base) -> None:
         _tell({"type": "reported", **asdict(progress)})
         return bool(ray.get(base.desk.answer.remote(job["run"], progress.epoch)))
 
-    _tell(outpost.attempt(job, report), done=True)
+    with _watched(base, job["run"]):
+        outcome = outpost.attempt(job, report)
     gc.collect()
+    _tell(outcome, done=True)
+
+
+@contextlib.contextmanager
+def _watched(base: _Base, run: str) -> Iterator[None]:
+    """Tells the desk meanwhile if this process holds more memory than it may."""
+    ended, memory = threading.Event(), base.memory
+
+    def watch() -> None:
+        while memory is not None and not ended.wait(WATCH_SECONDS):
+            held = family_bytes(psutil.Process())
+            if held > memory:
+                ray.get(base.desk.complain.remote(run, held))
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def _outpost(base: _Base) -> Outpost:

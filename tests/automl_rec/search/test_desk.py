@@ -44,6 +44,16 @@ def test_who_no_longer_waits_does_not_take_the_answer_with_it(desk: Desk) -> Non
     assert asyncio.run(ask())
 
 
+def test_a_run_is_large_until_it_has_ended(desk: Desk) -> None:
+    async def ask() -> list[dict[str, int]]:
+        await desk.complain("run", 7)
+        before = dict(await desk.large())
+        await desk.forget("run")
+        return [before, dict(await desk.large())]
+
+    assert asyncio.run(ask()) == [{"run": 7}, {}]
+
+
 def test_files_are_kept_where_the_study_looks_for_them(desk: Desk, tmp_path: Path) -> None:
     assert asyncio.run(desk.training("trial")) is None
     asyncio.run(desk.keep_training("trial", b"one"))

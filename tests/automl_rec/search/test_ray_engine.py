@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -247,6 +248,25 @@ def test_custom_resources_are_asked_for(cluster: Cluster, ground: Ground) -> Non
         assert [type(event) for event in wait_for(engine, Started)] == [Finished, Started]
 
 
+def test_a_trial_beyond_its_memory_is_ended_at_once(cluster: Cluster, ground: Ground) -> None:
+    (large,) = ground.jobs("{unruly: {level: 0, behaviour: allocate}}")
+    (fine,) = ground.jobs("{unruly: {level: 0, behaviour: fine}}")
+    resources = Resources(cpus=1, memory=900_000_000)
+    with closing(RayEngine(1, ground.folder / "logs", resources, cluster.address)) as engine:
+        engine.open(ground.setup)
+        heard = run(engine, [large, fine])
+    first, last = heard[large.digest]
+    assert isinstance(first, Started)
+    assert isinstance(last, Failed)
+    assert last.how == "memory"
+    assert re.fullmatch(
+        r"It used 1\.\d+ GB of memory, more than the 900 MB that resources.memory allows, and was "
+        r"ended\.",
+        last.reason,
+    )
+    assert isinstance(heard[fine.digest][-1], Finished)
+
+
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_threads_follow_the_processors_of_a_trial(
     cluster: Cluster, ground: Ground, cpus: int
@@ -483,6 +503,6 @@ def test_a_search_on_a_ray_of_its_own_prints_nothing_but_its_events(ground: Grou
     )
     assert answer.returncode == 0, answer.stderr
     events = [json.loads(line)["event"] for line in answer.stdout.splitlines()]
-    assert events[-1] == "StudyEnded"
+    assert events[-1] == "study_ended"
     assert answer.stderr == ""
     assert not processes_of_ray().keys() - before.keys()
