@@ -21,7 +21,7 @@ from ray.cluster_utils import Cluster
 
 from automl_rec import export
 from automl_rec.data import Prepared, prepare
-from automl_rec.errors import StudyFailedError
+from automl_rec.errors import SpaceError, StudyFailedError
 from automl_rec.objectives import resolve
 from automl_rec.registry import Registry
 from automl_rec.search.engine import Engine, Event, Failed, Finished, Job, Reported, Setup, Started
@@ -419,7 +419,8 @@ def test_a_lost_machine_loses_no_trial(
 
 OUT_OF_SIGHT = """
 mount -t tmpfs none "$HIDDEN"
-exec "$RAY" start --address="$ADDRESS" --num-cpus=1 --resources='{"far": 1}' --block
+set -- --address="$ADDRESS" --num-cpus=1 --resources='{"far": 1}' --block
+exec "$PYTHON" -m ray.scripts.scripts start "$@"
 """
 
 
@@ -440,7 +441,7 @@ def test_a_machine_that_does_not_see_the_study_brings_its_model_home(
     environment = os.environ | {
         "HIDDEN": str(ground.folder),
         "ADDRESS": cluster.address,
-        "RAY": str(Path(sys.executable).with_name("ray")),
+        "PYTHON": sys.executable,
         "AUTOML_REC_CACHE": str(cache),
         **NO_AUTHENTICATION,
     }
@@ -458,10 +459,8 @@ def test_a_machine_that_does_not_see_the_study_brings_its_model_home(
             engine.open(ground.setup)
             heard = run(engine, [job])[job.digest]
     finally:
-        for process in psutil.Process(machine.pid).children(recursive=True):
-            process.kill()
-        machine.kill()
-        machine.wait()
+        machine.terminate()
+        machine.wait(60)
     last = heard[-1]
     assert isinstance(last, Finished)
     assert Path(last.artefact).is_relative_to(ground.setup.artefacts)
@@ -469,6 +468,12 @@ def test_a_machine_that_does_not_see_the_study_brings_its_model_home(
     assert Prepared.open(cache / ground.data.digest).digest == ground.data.digest
     assert (Path(ground.setup.trainings) / job.uuid).is_file()
     assert list(logs.glob("*.log")) == []
+
+
+def test_the_local_engine_has_no_address(ground: Ground) -> None:
+    with pytest.raises(SpaceError, match=r"has no address, got auto\. Add --engine ray"):
+        search(ground.folder / "space.yaml", out=ground.folder / "runs", address="auto")
+    assert not (ground.folder / "runs").exists()
 
 
 def test_without_ray_the_engine_says_how_to_install_it(ground: Ground) -> None:
