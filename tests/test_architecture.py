@@ -152,12 +152,24 @@ def test_a_light_command_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 @pytest.mark.slow
+def test_a_search_on_this_machine_does_not_load_ray() -> None:
+    command = "import sys, automl_rec.search.study, automl_rec.search.session; print(*sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, check=True
+    )
+    loaded = answer.stdout.split()
+    assert "automl_rec.search.local" in loaded
+    assert "ray" not in loaded
+
+
+@pytest.mark.slow
 def test_the_program_imports_only_what_the_project_requires(
     project: dict[str, dict[str, list[str]]],
 ) -> None:
     files = python_files(ENGINE, ROOT / "plugins")
     packages = third_party(path for path in files if ENGINE / "testing" not in path.parents)
-    requirements = [*project["dependencies"], *project["optional-dependencies"]["dashboard"]]
+    extras = project["optional-dependencies"]
+    requirements = [*project["dependencies"], *extras["dashboard"], *extras["ray"]]
     assert not undeclared(packages, requirements)
 
 
@@ -274,7 +286,7 @@ def test_the_contracts_are_kept(copy: Path) -> None:
             "import pluggy",
             "pluggy is known to the hooks and the registry alone",
         ),
-        ("automl_rec/registry.py", "import ray", "ray has no home yet"),
+        ("automl_rec/search/local.py", "import ray", "ray is known to the Ray engine alone"),
         (
             "automl_rec/plugin/planted.py",
             "import automl_rec.data",

@@ -22,7 +22,10 @@ def add(commands: Commands) -> None:
     parser.add_argument("--trials", type=int, metavar="N", help="trials in all")
     add_timeout(parser, "wall time in all")
     parser.add_argument("--workers", type=int, metavar="N", help="trials at once")
-    parser.add_argument("--engine", choices=["local"], default="local", help="where trials run")
+    parser.add_argument(
+        "--engine", choices=["local", "ray"], default="local", help="where trials run"
+    )
+    parser.add_argument("--address", metavar="HOST:PORT|auto", help="of a Ray cluster that runs")
     parser.add_argument("--seed", type=int, metavar="N", help="of everything random")
     parser.add_argument(
         "--deterministic",
@@ -53,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
             seed=at_least(0, arguments.seed, "--seed"),
             without=arguments.without,
             deterministic=arguments.deterministic,
+            engine=arguments.engine,
+            address=arguments.address,
             listeners=[listener],
         )
     return 0

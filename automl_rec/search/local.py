@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from automl_rec.errors import SpaceError, StudyFailedError
-from automl_rec.objectives.amount import amount
 from automl_rec.search.engine import Event, Failed, Finished, Job, Reported, Setup, Started
-from automl_rec.search.memory import held_bytes
+from automl_rec.search.memory import held_bytes, too_large
 from automl_rec.search.worker_process import WorkerProcess
 from automl_rec.space.space import Resources
 
@@ -215,11 +214,7 @@ class LocalEngine:
         busy = {p.popen.pid: p for p in self._processes if p.job is not None and p.began}
         for pid, held in held_bytes(busy.keys()).items():
             if held > self._memory:
-                reason = (
-                    f"It used {amount(held, 'B')} of memory, more than the "
-                    f"{amount(self._memory, 'B')} that resources.memory allows, and was ended."
-                )
-                self._end(busy[pid], "memory", reason)
+                self._end(busy[pid], "memory", too_large(held, self._memory))
 
     def _patience(self, process: WorkerProcess) -> float:
         """Seconds for which a worker may be silent now."""

@@ -5,6 +5,8 @@ from collections.abc import Collection
 
 import psutil
 
+from automl_rec.objectives.amount import amount
+
 
 def own_bytes(process: psutil.Process) -> int:
     """The resident memory of a process without pages of files.
@@ -17,6 +19,23 @@ def own_bytes(process: psutil.Process) -> int:
     """
     memory = process.memory_info()
     return int(memory.rss - getattr(memory, "shared", 0))
+
+
+def too_large(held: int, memory: int) -> str:
+    """Why a trial was ended that holds more bytes than ``resources.memory`` of its space."""
+    return (
+        f"It used {amount(held, 'B')} of memory, more than the "
+        f"{amount(memory, 'B')} that resources.memory allows, and was ended."
+    )
+
+
+def family_bytes(process: psutil.Process) -> int:
+    """What a process holds together with all that it has started, as `own_bytes` counts."""
+    held = own_bytes(process)
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            held += own_bytes(child)
+    return held
 
 
 def held_bytes(pids: Collection[int]) -> dict[int, int]:

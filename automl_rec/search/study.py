@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from automl_rec import pareto
 from automl_rec.data import prepare
@@ -14,6 +14,7 @@ from automl_rec.errors import NotStoredError, SpaceError, StorageError, StudyFai
 from automl_rec.objectives import resolve
 from automl_rec.objectives.objective import Objective
 from automl_rec.registry import Registry
+from automl_rec.search.engine import Engine
 from automl_rec.search.events import Listener
 from automl_rec.search.lessons import watched
 from automl_rec.search.local import LocalEngine, default_workers
@@ -227,6 +228,8 @@ def run(
     seed: int | None = None,
     without: Sequence[str] = (),
     deterministic: bool = False,
+    engine: Literal["local", "ray"] = "local",
+    address: str | None = None,
     listeners: Sequence[Listener] = (),
     registry: Registry | None = None,
 ) -> Study:
@@ -244,6 +247,8 @@ def run(
         without: plugins to leave out.
         deterministic: whether two runs give the same trials, whatever their timing; workers then
             wait for each other. Objectives that are times must be left out of the space for it.
+        engine: where trials run: in processes of this machine, or on a Ray cluster.
+        address: of the cluster, ``HOST:PORT`` or ``"auto"``; one of this machine alone if None.
         listeners: hear what happens.
         registry: the installed components; discovered if None.
 
@@ -270,8 +275,8 @@ def run(
         undo = stack.enter_context(contextlib.ExitStack())
         undo.callback(unmake_folders, make_folder(folder))
         # Started first: their imports run while this process prepares the data.
-        engine = LocalEngine(_workers(space), folder / LOGS, space.resources)
-        stack.callback(engine.close)
+        runner = _engine(engine, address, space, folder / LOGS)
+        stack.callback(runner.close)
         data = prepare(space.data)
         require_measurable(data, objectives)
         repository = stack.enter_context(Repository.open(url))
@@ -286,7 +291,8 @@ def run(
             data=data,
             manifest=manifest,
             stored=stored,
-            engine=engine,
+            engine=runner,
+            engine_name=engine,
             pricing=Pricing(pricer(data, registry), objectives),
             folder=folder,
             budget=StoredBudget(**asdict(space.budget)),
@@ -385,6 +391,23 @@ def _workers(space: Space) -> int:
         return max(1, asked)
     most = default_workers(space.resources.cpus)
     return max(1, min(most, trials or most))
+
+
+def _engine(name: str, address: str | None, space: Space, logs: Path) -> Engine:
+    """Where trials run.
+
+    Raises:
+        SpaceError: an address was given to an engine that has none.
+        StudyFailedError: the engine is not installed.
+    """
+    if name == "ray":
+        # Imported here: nobody else needs Ray.
+        from automl_rec.search.ray_engine import RayEngine
+
+        return RayEngine(_workers(space), logs, space.resources, address)
+    if address is not None:
+        raise SpaceError(f"The engine {name} has no address, got {address}. Add --engine ray.")
+    return LocalEngine(_workers(space), logs, space.resources)
 
 
 def _require_success(study: Study, references: References) -> None:

@@ -155,7 +155,7 @@ from automl_rec.plugin import gradient_training, hookimpl
 AUTOML_REC_API = (1, 0)
 BEHAVIOURS = (
     "fine", "raise", "die", "die-once", "sleep", "print", "nan", "nap", "allocate",
-    "allocate-in-child", "leave", "stop", "hold", "die-before-child",
+    "allocate-in-child", "leave", "stop", "hold", "die-before-child", "threads",
 )
 GIGABYTE = 1_000_000_000
 ALLOCATE = f"import time; held = bytearray(b'1') * {GIGABYTE}; time.sleep(600)"
@@ -203,6 +203,9 @@ class Unruly(ClosedFormModel):
         if self.behaviour == "print":
             print(json.dumps({"type": "finished"}), flush=True)
             os.write(1, b"noise\\n")
+        if self.behaviour == "threads":
+            names = ("OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS", "GOMP_SPINCOUNT")
+            print("threads", torch.get_num_threads(), *map(os.environ.get, names), flush=True)
         counts = torch.from_numpy(catalog.item_counts).float()
         with torch.no_grad():
             self.counts[: len(counts)] = counts * (float("nan") if self.behaviour == "nan" else 1)
@@ -252,16 +255,28 @@ def register_models():
 @pytest.fixture
 def unruly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An installed distribution with the models of `UNRULY`; gives its folder."""
-    folder = tmp_path / "site"
+    yield _install_unruly(tmp_path, monkeypatch)
+    sys.modules.pop("unruly", None)
+
+
+@pytest.fixture(scope="module")
+def unruly_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """As `unruly`, for processes that outlive a test."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield _install_unruly(tmp_path_factory.mktemp("unruly"), monkeypatch)
+    sys.modules.pop("unruly", None)
+
+
+def _install_unruly(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = place / "site"
     information = folder / "unruly-1.0.dist-info"
     information.mkdir(parents=True)
     (folder / "unruly.py").write_text(UNRULY)
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: unruly\nVersion: 1.0\n")
     (information / "entry_points.txt").write_text("[automl_rec]\nunruly = unruly\n")
     monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("UNRULY_FLAG", str(tmp_path / "flag"))
-    yield folder
-    sys.modules.pop("unruly", None)
+    monkeypatch.setenv("UNRULY_FLAG", str(place / "flag"))
+    return folder
 
 
 @pytest.fixture
