@@ -163,9 +163,15 @@ def existing(path: str) -> Path:
     Raises:
         DataError: it is not.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        kind = "is a folder, not a file" if file.is_dir() else "does not exist"
+    try:
+        file = Path(path).expanduser()
+        is_file, is_folder = file.is_file(), file.is_dir()
+    except (OSError, RuntimeError) as error:  # too long a name, or ~ with no user
+        raise DataError(
+            f"{path}: this is no path of a file ({error}). Correct the path."
+        ) from error
+    if not is_file:
+        kind = "is a folder, not a file" if is_folder else "does not exist"
         raise DataError(
             f"{path}: this file {kind} (looked for from {Path.cwd()}). Correct the path."
         )

@@ -51,6 +51,14 @@ def test_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
         prepare(DataRequest(path=str(tmp_path), format="csv"), tmp_path)
 
 
+@pytest.mark.parametrize("name", ["n" * 300 + ".csv", "~nobody-here/events.csv", "a\0b.csv"])
+def test_a_path_that_no_file_can_have_is_named(name: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"(is no path of a file|does not exist) .*Correct the path"
+    ):
+        prepare(DataRequest(path=name), tmp_path)
+
+
 def test_missing_item_column_lists_the_columns_and_the_mapping(refused: Refused) -> None:
     message = refused("user,film,time\na,b,1\n")
     assert message.startswith(
