@@ -30,7 +30,6 @@ import numpy as np
 import polars as pl
 import safetensors
 import safetensors.torch
-import yaml
 from torch import Tensor
 
 from automl_rec import __version__
@@ -40,6 +39,7 @@ from automl_rec.errors import ExportError
 from automl_rec.objectives.objective import Measurement
 from automl_rec.plugin import Histories
 from automl_rec.served import Served
+from automl_rec.space import reader
 from automl_rec.space.configuration import Configuration
 
 FORMAT = 3
@@ -115,7 +115,7 @@ def write_model(path: Path, served: Served, configuration: Configuration) -> int
 
 def space_text(space: Mapping[str, Any]) -> str:
     """A space given as plain data, as the YAML that a space file holds."""
-    return yaml.safe_dump(dict(space), sort_keys=False, allow_unicode=True)
+    return reader.write(space)
 
 
 def read_model(path: Path) -> StoredModel:

@@ -101,6 +101,9 @@ def bomb(levels: int) -> str:
         ("'': 3\n", "s.yaml:1: a key must be a word."),
         ("a: \x00", "s.yaml: "),
         ('a: "\\UFFFFFFFF"', "s.yaml: an escape in a text is wrong"),
+        ('a: 1\nb: "x\\ud83d"', "s.yaml:2: a text holds a character that no file name and no cell"),
+        ('a: 1\n"\\udfff": 1', "s.yaml:2: a text holds a character that no file name and no cell"),
+        ('a: "x\\0y"', "s.yaml:1: a text holds a character that no file name and no cell can hold"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_file_and_line(text: str, message: str) -> None:
