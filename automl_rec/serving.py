@@ -15,6 +15,7 @@ import torch
 from automl_rec import export
 from automl_rec.builder import restore
 from automl_rec.data.catalog_files import read_catalog
+from automl_rec.data.parquet import read_parquet
 from automl_rec.data.request import Format, check_separator
 from automl_rec.data.row_batches import unlabelled
 from automl_rec.data.row_encoding import RowEncoding
@@ -232,7 +233,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 def _ids(path: Path) -> pl.Series:
     try:
-        return pl.read_parquet(path, glob=False)["id"].cast(pl.String)
+        return read_parquet(path, ["id"])["id"].cast(pl.String)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ExportError(
             f"{path}: these are no ids ({error}). Export the artefact again."

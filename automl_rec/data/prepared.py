@@ -13,6 +13,7 @@ import polars as pl
 from automl_rec.data.builtin import resolve
 from automl_rec.data.cache import cache_folder, write_whole
 from automl_rec.data.digest import FORMAT_VERSION, digest_of
+from automl_rec.data.parquet import read_parquet
 from automl_rec.data.preparation import Preparation
 from automl_rec.data.request import DataRequest, Task
 from automl_rec.data.row_encoding import RowEncoding
@@ -164,8 +165,8 @@ class Prepared:
 
     def _vocabulary(self, name: str) -> pl.Series:
         try:
-            return pl.read_parquet(self.folder / f"{name}.parquet", glob=False).to_series()
-        except (OSError, pl.exceptions.PolarsError) as error:
+            return read_parquet(self.folder / f"{name}.parquet").to_series()
+        except OSError as error:
             raise DataError(_damage(self.folder, error)) from error
 
 

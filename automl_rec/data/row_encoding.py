@@ -12,6 +12,7 @@ import polars as pl
 from automl_rec.data import cells
 from automl_rec.data.cells import Cells
 from automl_rec.data.interactions import Vocabulary
+from automl_rec.data.parquet import read_parquet
 from automl_rec.data.request import FieldKind
 from automl_rec.data.table import ROW
 from automl_rec.errors import DataError
@@ -209,7 +210,7 @@ class RowEncoding:
             DataError: the file is missing or damaged.
         """
         try:
-            frame = pl.read_parquet(path, glob=False).match_to_schema(_SCHEMA)
+            frame = read_parquet(path).match_to_schema(_SCHEMA)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise DataError(
                 f"{path}: these are no whole encodings of rows ({str(error).splitlines()[0]}). "
