@@ -35,7 +35,7 @@ from torch import Tensor
 from automl_rec import __version__
 from automl_rec.data import Prepared
 from automl_rec.data.catalog_files import write_catalog
-from automl_rec.errors import ExportError
+from automl_rec.errors import DAMAGE, ExportError, SpaceError, reason_of
 from automl_rec.objectives.objective import Measurement
 from automl_rec.plugin import Histories
 from automl_rec.served import Served
@@ -130,9 +130,9 @@ def read_model(path: Path) -> StoredModel:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         configuration = Configuration.from_dict(described["configuration"])
         return StoredModel(configuration, described["structure"], tensors)
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+    except (*DAMAGE, OSError, SpaceError, safetensors.SafetensorError) as error:
         raise ExportError(
-            f"{path}: this is no complete model file ({error}). Export the trial again."
+            f"{path}: this is no complete model file ({reason_of(error)}). Export the trial again."
         ) from error
 
 
