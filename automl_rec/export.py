@@ -36,6 +36,7 @@ from automl_rec import __version__
 from automl_rec.data import Prepared
 from automl_rec.data.catalog_files import write_catalog
 from automl_rec.errors import DAMAGE, ExportError, SpaceError, reason_of
+from automl_rec.naming import is_folder_name
 from automl_rec.objectives.objective import Measurement
 from automl_rec.plugin import Histories
 from automl_rec.served import Served
@@ -140,8 +141,14 @@ def write(folder: Path, artefact: Artefact) -> Path:
     """Writes an artefact's folder, whole or not at all.
 
     Raises:
-        ExportError: the folder exists and is no artefact, or cannot be written.
+        ExportError: the folder exists and is no artefact, has no name of a folder, or cannot be
+            written.
     """
+    if not is_folder_name(folder.name):
+        raise ExportError(
+            f"{str(folder)!r}: an artefact needs a folder with a name of its own, such as model. "
+            f"Choose another folder with --out."
+        )
     if folder.exists() and not (folder / MANIFEST).is_file() and _occupied(folder):
         raise ExportError(
             f"{folder}: this must be a new or empty folder or an earlier artefact. "

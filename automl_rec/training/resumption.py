@@ -62,9 +62,9 @@ class TrainingFile:
         Raises:
             StorageError: the file is damaged, or of another training.
         """
-        if not self.path.exists():
-            return None
         try:
+            if not self.path.exists():
+                return None
             with safetensors.safe_open(self.path, "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
                 facts = json.loads((file.metadata() or {})[_HEADER])

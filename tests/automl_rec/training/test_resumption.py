@@ -189,3 +189,8 @@ def test_a_header_of_another_form_is_refused(facts: str, tmp_path: Path) -> None
     safetensors.torch.save_file({"a": torch.ones(2)}, path, {"training 2": facts})
     with pytest.raises(StorageError, match=r"no complete training|another configuration"):
         TrainingFile(path, "one").read()
+
+
+def test_a_path_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"no complete training .*File name too long"):
+        TrainingFile(tmp_path / ("n" * 300), "one").read()
