@@ -17,7 +17,7 @@ from automl_rec import export
 from automl_rec.builder import restore
 from automl_rec.data.catalog_files import read_catalog
 from automl_rec.data.parquet import read_parquet
-from automl_rec.data.request import Format, check_separator
+from automl_rec.data.request import Format, Task, check_separator
 from automl_rec.data.row_batches import unlabelled
 from automl_rec.data.row_encoding import RowEncoding
 from automl_rec.data.table import open_table
@@ -26,15 +26,13 @@ from automl_rec.objectives.ranking import CHUNK_SCORES, NO_ITEM, requests_of, sh
 from automl_rec.plugin import (
     Catalog,
     Histories,
-    Model,
-    RankingModel,
     Requests,
-    RetrievalModel,
     RowTable,
 )
 from automl_rec.registry import Registry
 from automl_rec.served import Served
 from automl_rec.space.configuration import Configuration
+from automl_rec.space.tasks import solves
 
 CHUNK_ROWS = 8192
 """Rows judged at once: memory does not grow with the rows asked about."""
@@ -217,11 +215,11 @@ def load(folder: Path | str, *, registry: Registry | None = None) -> Recommender
     # What belongs together is compared before anything is built of sizes that a file names.
     if catalog.rows is not None:
         encoding = _encoding(folder / export.ROWS, catalog.rows)
-        served = _served(stored, catalog, registry, RankingModel)
+        served = _served(stored, catalog, registry)
         return Ranker(folder, stored.configuration, served, encoding, manifest, measured)
     users = _ids(folder / export.USERS, catalog.num_users)
     items = _ids(folder / export.ITEMS, catalog.num_items)
-    served = _served(stored, catalog, registry, RetrievalModel)
+    served = _served(stored, catalog, registry)
     configuration = stored.configuration
     return Recommender(folder, configuration, served, known, users, items, manifest, measured)
 
@@ -242,17 +240,15 @@ def answering(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _served(
-    stored: export.StoredModel, catalog: Catalog, registry: Registry, kind: type[Model]
-) -> Served:
-    parts = (stored.configuration, catalog, registry, stored.structure, stored.tensors)
-    served = restore(*parts)
-    if not isinstance(served.model, kind):
+def _served(stored: export.StoredModel, catalog: Catalog, registry: Registry) -> Served:
+    task: Task = "retrieval" if catalog.rows is None else "ranking"
+    name = stored.configuration.model.name
+    if not solves(registry.component("model", name), task):
         raise ExportError(
-            f"The model {stored.configuration.model.name} cannot answer what its artefact is asked "
-            f"for, by the data in it. Export the artefact again."
+            f"The artefact holds data of the task {task}, and the model {name} is of another. "
+            f"Export the configuration again."
         )
-    return served
+    return restore(stored.configuration, catalog, registry, stored.structure, stored.tensors)
 
 
 def _encoding(path: Path, rows: RowTable) -> RowEncoding:

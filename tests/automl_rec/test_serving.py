@@ -126,7 +126,11 @@ def test_a_manifest_of_another_form_is_refused(artefact: Path, content: str) -> 
         ("configuration", {"model": {"ease": {}}}, "regularization must be given"),
         ("configuration", {"model": {"ease": {"regularization": 9, "x": 1}}}, "x must be left out"),
         ("configuration", {"model": {"lightgcn": {"width": 64, "layers": 10**9}}}, "layers must"),
-        ("configuration", {"model": {"fm": {"width": 4, "regularization": 1e-6}}}, "do not fit"),
+        (
+            "configuration",
+            {"model": {"fm": {"width": 4, "regularization": 1e-6}}},
+            "the model fm is of another",
+        ),
         ("structure", [], "do not fit the configuration"),
         ("structure", {"plan": {}}, "do not fit the configuration .* layouts is missing"),
     ],
