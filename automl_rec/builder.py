@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from automl_rec.costs import weights_of
-from automl_rec.errors import DAMAGE, ExportError, Infeasible, SpaceError, reason_of
+from automl_rec.errors import DAMAGE, ExportError, Infeasible, reason_of
 from automl_rec.plugin import (
     Catalog,
     Embedding,
@@ -27,7 +27,7 @@ from automl_rec.plugin import (
 from automl_rec.plugin.matrices.describing import blank
 from automl_rec.registry import Registry
 from automl_rec.served import Served
-from automl_rec.space.configuration import Configuration, require_allowed
+from automl_rec.space.configuration import Configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def restore(
     """
     try:
         return _restored(configuration, catalog, registry, structure, tensors)
-    except (*DAMAGE, Infeasible, SpaceError) as error:
+    except (*DAMAGE, Infeasible) as error:
         raise ExportError(
             f"The structure and the tensors do not fit the configuration {configuration.digest}: "
             f"{reason_of(error)}. "
@@ -180,7 +180,6 @@ def _restored(
     structure: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
 ) -> Served:
-    require_allowed(configuration, registry)
     plan, layouts = structure["plan"], structure["layouts"]
     with torch.device("meta"):
         built = build(configuration, catalog, registry, seed=0, plan=plan)

@@ -21,7 +21,7 @@ from automl_rec.data.request import Format, Task, check_separator
 from automl_rec.data.row_batches import unlabelled
 from automl_rec.data.row_encoding import RowEncoding
 from automl_rec.data.table import open_table
-from automl_rec.errors import DAMAGE, DataError, ExportError, reason_of
+from automl_rec.errors import DAMAGE, DataError, ExportError, SpaceError, reason_of
 from automl_rec.objectives.ranking import CHUNK_SCORES, NO_ITEM, requests_of, shown
 from automl_rec.plugin import (
     Catalog,
@@ -31,7 +31,7 @@ from automl_rec.plugin import (
 )
 from automl_rec.registry import Registry
 from automl_rec.served import Served
-from automl_rec.space.configuration import Configuration
+from automl_rec.space.configuration import Configuration, require_allowed
 from automl_rec.space.tasks import solves
 
 CHUNK_ROWS = 8192
@@ -248,6 +248,10 @@ def _served(stored: export.StoredModel, catalog: Catalog, registry: Registry) ->
             f"The artefact holds data of the task {task}, and the model {name} is of another. "
             f"Export the configuration again."
         )
+    try:
+        require_allowed(stored.configuration, registry)
+    except SpaceError as error:
+        raise ExportError(f"{error} Export the configuration again.") from error
     return restore(stored.configuration, catalog, registry, stored.structure, stored.tensors)
 
 

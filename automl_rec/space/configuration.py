@@ -99,7 +99,7 @@ def require_allowed(configuration: Configuration, registry: Registry) -> None:
 
     Raises:
         PluginError: a component is not installed.
-        SpaceError: a hyperparameter is missing, does not act, or is outside its domain.
+        SpaceError: a hyperparameter is missing, unknown, or outside its domain.
     """
     for kind in KINDS:
         chosen = configuration.chosen(kind)
@@ -108,17 +108,17 @@ def require_allowed(configuration: Configuration, registry: Registry) -> None:
 
 
 def _require_inside(chosen: Chosen, component: Component) -> None:
-    values = chosen.hyperparameters
-    acting = {name: d for name, d in component.domains.items() if holds(d, values)}
+    values, domains = chosen.hyperparameters, component.domains
     title = f"{component.kind} {chosen.name}"
     for name, value in values.items():
-        if name not in acting or not acting[name].contains(value):
-            required = acting[name].describe() if name in acting else "left out"
+        if name not in domains or not domains[name].contains(value):
+            required = domains[name].describe() if name in domains else "left out"
             raise SpaceError(
                 f"{title}: {_shown(name)} must be {required}, got {_shown(str(value))}. "
                 f"Keep to what the component allows."
             )
-    missing = [n for n in component.hyperparameters if n in acting and n not in values]
+    needed = (name for name in component.hyperparameters if holds(domains[name], values))
+    missing = [name for name in needed if name not in values]
     if missing:
         raise SpaceError(f"{title}: {', '.join(missing)} must be given. Add a value for each.")
 

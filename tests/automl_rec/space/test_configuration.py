@@ -98,7 +98,7 @@ def test_what_a_space_could_choose_is_allowed(registry: Registry) -> None:
         ),
         ({"learning_rate": math.nan}, "learning_rate must be float 0.0001 to 0.1 (log), got nan"),
         ({"loss": ["bce"]}, "loss must be one of bce, full, got ['bce']."),
-        ({"negatives": 4}, "negatives must be left out, got 4."),
+        ({"negatives": 5}, "negatives must be one of 1, 4, 16, got 5."),
         ({"catalog": None}, "catalog must be left out, got None."),
         ({"loss": "bce"}, "model tower: negatives must be given. Add a value for each."),
     ],
