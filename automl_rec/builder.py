@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from automl_rec.costs import weights_of
-from automl_rec.errors import ExportError, Infeasible
+from automl_rec.errors import DAMAGE, ExportError, Infeasible, reason_of
 from automl_rec.plugin import (
     Catalog,
     Embedding,
@@ -28,9 +28,6 @@ from automl_rec.plugin.matrices.describing import blank
 from automl_rec.registry import Registry
 from automl_rec.served import Served
 from automl_rec.space.configuration import Configuration
-
-DAMAGE = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What a structure that nobody wrote down so may raise where it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +140,10 @@ def restore(
     """
     try:
         return _restored(configuration, catalog, registry, structure, tensors)
-    except DAMAGE as error:
-        reason = (str(error).splitlines() or [""])[-1].strip()
+    except (*DAMAGE, Infeasible) as error:
         raise ExportError(
             f"The structure and the tensors do not fit the configuration {configuration.digest}: "
-            f"{reason or type(error).__name__}. "
+            f"{reason_of(error)}. "
             f"Export the configuration again with the plugins installed now."
         ) from error
 

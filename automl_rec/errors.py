@@ -74,3 +74,27 @@ class NotResumableError(StorageError):
 
 class ExportError(AutomlRecError):
     """An artefact cannot be written or read."""
+
+
+DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What content that nobody wrote so may raise where it is read and used."""
+
+
+def reason_of(error: Exception) -> str:
+    """The last line of what was raised, to stand in a message; its key alone where one is absent.
+
+    >>> reason_of(KeyError("plan"))
+    'plan is missing'
+    """
+    if isinstance(error, KeyError):
+        return f"{error.args[0] if error.args else 'a field'} is missing"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else "its parts contradict each other"

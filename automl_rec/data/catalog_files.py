@@ -10,7 +10,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from automl_rec.errors import ExportError
+from automl_rec.data.soundness import require_counts, require_feature, require_histories
+from automl_rec.errors import DAMAGE, ExportError, reason_of
 from automl_rec.plugin.catalog import Catalog, Feature, Histories, IntArray, RowTable
 
 _DESCRIBED = "automl_rec"
@@ -68,9 +69,9 @@ def read_catalog(path: Path) -> tuple[Catalog, Histories]:
         if "fields" in described:
             return _rows_of(described["fields"], arrays), _NOBODY
         return _interactions_of(described, arrays)
-    except (OSError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+    except (*DAMAGE, OSError, safetensors.SafetensorError) as error:
         raise ExportError(
-            f"{path}: this is no complete catalog ({error}). Export the artefact again."
+            f"{path}: this is no complete catalog ({reason_of(error)}). Export the artefact again."
         ) from error
 
 
@@ -98,9 +99,17 @@ def _interactions_of(
     train, known = (
         Histories(arrays[f"{name}.indptr"], arrays[f"{name}.items"]) for name in ("train", "known")
     )
-    facts = described["features"]
-    users, items = (_features_of(role, facts[role], arrays) for role in ("user", "item"))
-    return Catalog(int(described["num_items"]), train, users, items), known
+    facts, num_items = described["features"], int(described["num_items"])
+    for name, history in (("train", train), ("known", known)):
+        require_histories(history, num_items, name)
+    if known.num_users != train.num_users:
+        raise ValueError(f"{train.num_users} users have a history, {known.num_users} are known")
+    sizes = {"user": train.num_users, "item": num_items}
+    users, items = (_features_of(role, facts[role], arrays) for role in sizes)
+    for role, features in (("user", users), ("item", items)):
+        for name, feature in features.items():
+            require_feature(feature, sizes[role], f"{role}.{name}")
+    return Catalog(num_items, train, users, items), known
 
 
 def _features_of(
@@ -133,6 +142,8 @@ def _rows_of(facts: Sequence[Mapping[str, Any]], arrays: Mapping[str, Any]) -> C
         for number, fact in enumerate(facts)
         if fact["kind"] != "numeric"
     }
+    for name, feature in fields.items():
+        require_counts(feature, counts.get(name), name)
     rows = RowTable(fields, np.empty(0, np.float32))
     return CountedCatalog(0, _NOBODY, rows=rows, value_counts=counts)
 

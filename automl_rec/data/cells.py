@@ -42,13 +42,19 @@ class Cells:
         if not bad.any():
             return
         first = bad.arg_max() or 0
-        value = self.values[first]
-        value = value.to_list() if isinstance(value, pl.Series) else value
-        received = "nothing" if value is None or value == "" else repr(value)
+        received = _shown(self.values.slice(first, 1))
         raise DataError(
             f"{self.where}: row {self.rows[first]}, column {self.column!r} must be {required}, "
             f"got {received}. {remedy}"
         )
+
+
+def _shown(single: pl.Series) -> str:
+    """How messages show a cell, given as a series of one."""
+    if isinstance(single.dtype, pl.Date | pl.Datetime):  # Python knows only the years 1 to 9999
+        single = single.cast(pl.String)
+    value = single.to_list()[0]
+    return "nothing" if value is None or value == "" else repr(value)
 
 
 def ids(cells: Cells) -> pl.Series:
@@ -153,7 +159,8 @@ def seconds(cells: Cells) -> pl.Series:
     Raises:
         DataError: a cell is neither a number of at least 0 nor an ISO date.
     """
-    found = _epoch(cells.values) if cells.values.dtype.is_temporal() else _floats(cells)
+    is_date = cells.values.dtype.is_temporal()
+    found = _epoch(_cast(cells, cells.values, pl.Datetime("us"))) if is_date else _floats(cells)
     if cells.values.dtype == pl.String and found.null_count() > cells.values.null_count():
         found = found.fill_null(_parsed_dates(cells.values))
     bad = ~(found.is_finite().fill_null(value=False) & (found >= 0).fill_null(value=False))
@@ -189,12 +196,15 @@ def _lists(parts: pl.Series) -> pl.Series:
 
 def _cast(cells: Cells, found: pl.Series, dtype: pl.DataType, *, strict: bool = True) -> pl.Series:
     try:
-        return found.cast(dtype, strict=strict)
-    except pl.exceptions.PolarsError as error:
-        raise DataError(
-            f"{cells.where}: column {cells.column!r} holds {found.dtype}, which cannot be read as "
-            f"{dtype}. Map another column."
-        ) from error
+        made = found.cast(dtype, strict=strict)
+        if made.dtype == dtype:  # a struct would stay one, its fields cast
+            return made
+    except pl.exceptions.PolarsError:
+        pass
+    raise DataError(
+        f"{cells.where}: column {cells.column!r} holds {found.dtype}, which cannot be read as "
+        f"{dtype}. Map another column."
+    )
 
 
 def _parsed_dates(text: pl.Series) -> pl.Series:

@@ -1,7 +1,8 @@
 """Interactions or rows made ready: numbered, split, on disk, memory-mapped by every process."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +14,12 @@ import polars as pl
 from automl_rec.data.builtin import resolve
 from automl_rec.data.cache import cache_folder, write_whole
 from automl_rec.data.digest import FORMAT_VERSION, digest_of
+from automl_rec.data.parquet import read_parquet
 from automl_rec.data.preparation import Preparation
 from automl_rec.data.request import DataRequest, Task
 from automl_rec.data.row_encoding import RowEncoding
 from automl_rec.data.row_preparation import ENCODING, RowPreparation
-from automl_rec.errors import DataError
+from automl_rec.errors import DAMAGE, DataError, reason_of
 from automl_rec.plugin.catalog import Catalog, Feature, Histories, RowTable
 
 HeldOut = Literal["validation", "test"]
@@ -47,11 +49,10 @@ class Prepared:
             DataError: the folder is not prepared data of this version.
         """
         folder = Path(folder)
-        try:
+        with whole(folder):
             description = json.loads((folder / "description.json").read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(_damage(folder, error)) from error
-        if description.get("format_version") != FORMAT_VERSION:
+            version = description["format_version"]
+        if version != FORMAT_VERSION:
             raise DataError(_damage(folder, "another format version"))
         return cls(folder, description)
 
@@ -76,13 +77,14 @@ class Prepared:
         """What models may know: the train part."""
         if self.task == "ranking":
             return Catalog(0, NOBODY, rows=self._rows("train"), folder=self.folder / DERIVED)
-        return Catalog(
-            num_items=self.description["items"],
-            histories=self._histories("train"),
-            user_features=self._features("user"),
-            item_features=self._features("item"),
-            folder=self.folder / DERIVED,
-        )
+        with whole(self.folder):
+            return Catalog(
+                num_items=self.description["items"],
+                histories=self._histories("train"),
+                user_features=self._features("user"),
+                item_features=self._features("item"),
+                folder=self.folder / DERIVED,
+            )
 
     @cached_property
     def validation(self) -> Histories:
@@ -130,20 +132,22 @@ class Prepared:
         return (self.folder / f"{name}.items.npy").is_file()
 
     def _histories(self, name: str) -> Histories:
-        times = self._array(f"{name}.times") if self.description["times"] else None
-        return Histories(self._array(f"{name}.indptr"), self._array(f"{name}.items"), times)
+        with whole(self.folder):
+            times = self._array(f"{name}.times") if self.description["times"] else None
+            return Histories(self._array(f"{name}.indptr"), self._array(f"{name}.items"), times)
 
     def _rows(self, part: str) -> RowTable:
-        fields = {}
-        for position, fact in enumerate(self.description["fields"]):
-            kind = "categorical" if fact["kind"] == "binned" else fact["kind"]
-            name = f"{part}.{position}"
-            indptr = self._array(f"{name}.indptr") if kind == "multi" else None
-            fields[fact["name"]] = Feature(
-                kind, self._array(f"{name}.values"), fact["cardinality"], indptr
-            )
-        groups = None if self.description["users"] is None else self._array(f"{part}.groups")
-        return RowTable(fields, self._array(f"{part}.labels"), groups)
+        with whole(self.folder):
+            fields = {}
+            for position, fact in enumerate(self.description["fields"]):
+                kind = "categorical" if fact["kind"] == "binned" else fact["kind"]
+                name = f"{part}.{position}"
+                indptr = self._array(f"{name}.indptr") if kind == "multi" else None
+                fields[fact["name"]] = Feature(
+                    kind, self._array(f"{name}.values"), fact["cardinality"], indptr
+                )
+            groups = None if self.description["users"] is None else self._array(f"{part}.groups")
+            return RowTable(fields, self._array(f"{part}.labels"), groups)
 
     def _features(self, role: str) -> dict[str, Feature]:
         features = {}
@@ -156,17 +160,26 @@ class Prepared:
         return features
 
     def _array(self, name: str) -> np.ndarray[Any, Any]:
-        try:
-            array: np.ndarray[Any, Any] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
-        except (OSError, ValueError) as error:
-            raise DataError(_damage(self.folder, error)) from error
-        return array
+        # np.load would take archives and, if it were let, pickles for arrays; this takes neither.
+        with whole(self.folder):
+            return np.lib.format.open_memmap(self.folder / f"{name}.npy", mode="r")
 
     def _vocabulary(self, name: str) -> pl.Series:
-        try:
-            return pl.read_parquet(self.folder / f"{name}.parquet", glob=False).to_series()
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise DataError(_damage(self.folder, error)) from error
+        with whole(self.folder):
+            return read_parquet(self.folder / f"{name}.parquet").to_series()
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[None]:
+    """Turns what damage raises where it is read into an error that names the folder.
+
+    Raises:
+        DataError: something is missing or damaged.
+    """
+    try:
+        yield
+    except (*DAMAGE, OSError) as error:
+        raise DataError(_damage(folder, reason_of(error))) from error
 
 
 def prepare(request: DataRequest, cache: Path | str | None = None) -> Prepared:

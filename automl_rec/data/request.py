@@ -250,7 +250,7 @@ def check_separator(name: str, separator: str | None) -> None:
     Raises:
         DataError: it is not one ASCII character.
     """
-    if separator is not None and len(separator.encode()) != 1:
+    if separator is not None and not (len(separator) == 1 and separator.isascii()):
         raise DataError(
             f"{name} must be one ASCII character, got {separator!r}. "
             "Rewrite the file with commas or tabs."

@@ -1,6 +1,7 @@
 """How the cells of rows become the values of fields: learned on train, kept with the artefact."""
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import polars as pl
 from automl_rec.data import cells
 from automl_rec.data.cells import Cells
 from automl_rec.data.interactions import Vocabulary
+from automl_rec.data.parquet import read_parquet
 from automl_rec.data.request import FieldKind
 from automl_rec.data.table import ROW
-from automl_rec.errors import DataError
+from automl_rec.errors import DAMAGE, DataError, reason_of
 from automl_rec.plugin.catalog import Feature, IntArray
 
 LARGEST_WHOLE_BIN = 2.0
@@ -118,6 +120,13 @@ class FieldEncoding:
         return cls(source, Vocabulary.of(kept), lookup=lookup)
 
     @property
+    def kind(self) -> tuple[str, int]:
+        """Kind and cardinality of the `Feature` that `encode` gives."""
+        if self.vocabulary is None:
+            return "numeric", 0
+        return "multi" if self.source.kind == "multi" else "categorical", len(self.vocabulary) + 1
+
+    @property
     def needed(self) -> str:
         """The column that new rows must bring at least."""
         return self.source.column if self.lookup is None else self.lookup.key
@@ -179,6 +188,10 @@ class RowEncoding:
             known.source.name: known.encode(known.cells_of(frame, where)) for known in self.fields
         }
 
+    def kinds(self) -> dict[str, tuple[str, int]]:
+        """Name of each field -> kind and cardinality of the `Feature` that `encode` gives."""
+        return {known.source.name: known.kind for known in self.fields}
+
     def read_columns(self, given: Sequence[str], where: str = "rows") -> list[str]:
         """Which of the columns given `encode` reads.
 
@@ -209,13 +222,13 @@ class RowEncoding:
             DataError: the file is missing or damaged.
         """
         try:
-            frame = pl.read_parquet(path, glob=False).match_to_schema(_SCHEMA)
+            frame = read_parquet(path).match_to_schema(_SCHEMA)
         except (OSError, pl.exceptions.PolarsError) as error:
-            raise DataError(
-                f"{path}: these are no whole encodings of rows ({str(error).splitlines()[0]}). "
-                "Delete what they belong to and make it again."
-            ) from error
-        return cls(tuple(_rebuilt(frame[place]) for place in range(frame.height)))
+            raise DataError(_damage(path, str(error).splitlines()[0])) from error
+        try:
+            return cls(tuple(_rebuilt(frame[place]) for place in range(frame.height)))
+        except DAMAGE as error:
+            raise DataError(_damage(path, reason_of(error))) from error
 
 
 def flatten(lists: pl.Series) -> tuple[IntArray, pl.Series]:
@@ -252,8 +265,16 @@ def _plain(known: FieldEncoding) -> dict[str, Any]:
     return row
 
 
+def _damage(path: Path, reason: str) -> str:
+    return (
+        f"{path}: these are no whole encodings of rows ({reason}). "
+        "Delete what they belong to and make it again."
+    )
+
+
 def _rebuilt(row: pl.DataFrame) -> FieldEncoding:
     values = {name: row[name][0] for name in _SCHEMA}
+    _require_whole(values)
     source = Source(**{name: values[name] for name in _SOURCE})
     vocabulary = values["vocabulary"]
     return FieldEncoding(
@@ -265,6 +286,28 @@ def _rebuilt(row: pl.DataFrame) -> FieldEncoding:
         if values["key"] is None
         else Lookup(values["key"], values["ids"], values[_HELD_AS[source.kind]]),
     )
+
+
+def _require_whole(values: Mapping[str, Any]) -> None:
+    """Refuses a row of the file that `_plain` does not write.
+
+    Raises:
+        ValueError: saying what is wrong with it.
+    """
+    for name in (*_SOURCE, "mean", "std"):
+        if values[name] is None:
+            raise ValueError(f"a field has no {name}")
+    held = values[_HELD_AS[values["kind"]]]
+    vocabulary, ids = values["vocabulary"], values["ids"]
+    if (vocabulary is None) != (values["kind"] == "numeric"):
+        raise ValueError(f"the field {values['name']} has the vocabulary of another kind")
+    if not (math.isfinite(values["mean"]) and 0 < values["std"] < math.inf):
+        raise ValueError(f"the field {values['name']} has no mean and deviation")
+    for listed in (known for known in (vocabulary, ids) if known is not None):
+        if listed.null_count() or listed.n_unique() != len(listed):
+            raise ValueError(f"the field {values['name']} lists a value twice, or nothing")
+    if values["key"] is not None and (ids is None or held is None or len(ids) != len(held)):
+        raise ValueError(f"the field {values['name']} has other ids than cells")
 
 
 _SOURCE = ("name", "column", "kind", "separator")

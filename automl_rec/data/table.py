@@ -11,7 +11,9 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
+import psutil
 
+from automl_rec.data.parquet import parquet_columns, read_parquet
 from automl_rec.data.request import Format
 from automl_rec.data.text_check import check_fields, check_utf8
 from automl_rec.errors import DataError
@@ -27,6 +29,7 @@ _EXTENSIONS: dict[str, Format] = {
     ".pq": "parquet",
 }
 _SEPARATORS = {"csv": ",", "tsv": "\t", "inter": "\t"}
+_PIECE_BYTES = 1 << 24
 ROW = " row "
 """The column of the rows' numbers; names in a text header are stripped, so none is this one."""
 
@@ -68,8 +71,8 @@ class Table:
 
     def _read_parquet(self, columns: Sequence[str]) -> pl.DataFrame:
         try:
-            frame = pl.read_parquet(self.path, columns=list(dict.fromkeys(columns)), glob=False)
-        except (pl.exceptions.PolarsError, OSError) as error:
+            frame = read_parquet(self.path, list(dict.fromkeys(columns)))
+        except OSError as error:
             raise _broken_parquet(self.path, error) from error
         if not frame.height:
             raise _no_rows(self.where)
@@ -163,9 +166,15 @@ def existing(path: str) -> Path:
     Raises:
         DataError: it is not.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        kind = "is a folder, not a file" if file.is_dir() else "does not exist"
+    try:
+        file = Path(path).expanduser()
+        is_file, is_folder = file.is_file(), file.is_dir()
+    except (OSError, RuntimeError) as error:  # too long a name, or ~ with no user
+        raise DataError(
+            f"{path}: this is no path of a file ({error}). Correct the path."
+        ) from error
+    if not is_file:
+        kind = "is a folder, not a file" if is_folder else "does not exist"
         raise DataError(
             f"{path}: this file {kind} (looked for from {Path.cwd()}). Correct the path."
         )
@@ -215,8 +224,23 @@ def read_content(path: Path) -> bytes | mmap.mmap:
 
 
 def _decompressed(path: Path) -> bytes:
+    """All of it, or an error before it fills the memory: a few kilobytes may hold gigabytes."""
+    free = _free_bytes()
+    pieces: list[bytes] = []
     with gzip.open(path) as stream:
-        return stream.read()
+        while piece := stream.read(_PIECE_BYTES):
+            pieces.append(piece)
+            if sum(map(len, pieces)) > free / 2:
+                raise DataError(
+                    f"{path}: decompressed it takes more than half of the free memory, which is "
+                    f"{free / 1e9:.1f} GB. Decompress the file, then it is read without a copy."
+                )
+    return b"".join(pieces)
+
+
+def _free_bytes() -> int:
+    free: int = psutil.virtual_memory().available
+    return free
 
 
 def _mapped(path: Path) -> bytes | mmap.mmap:
@@ -228,8 +252,8 @@ def _mapped(path: Path) -> bytes | mmap.mmap:
 
 def _parquet_header(path: Path) -> tuple[str, ...]:
     try:
-        return tuple(pl.read_parquet_schema(path))
-    except (pl.exceptions.PolarsError, OSError) as error:
+        return parquet_columns(path)
+    except OSError as error:
         raise _broken_parquet(path, error) from error
 
 
@@ -243,7 +267,12 @@ def _text_header(
 ) -> tuple[str, ...]:
     end = content.find(b"\n")
     line = content[: end if end >= 0 else len(content)].decode("utf-8-sig").strip("\r")
-    row = next(csv.reader([line], delimiter=separator, quoting=_quoting(format)), [])
+    try:
+        row = next(csv.reader([line], delimiter=separator, quoting=_quoting(format)), [])
+    except csv.Error as error:
+        raise DataError(
+            f"{where}: the first line is no header ({error}). Check that the file is {format}."
+        ) from error
     header = tuple(name.strip() for name in row)
     if format == "inter":
         header = tuple(name.split(":")[0] for name in header)
@@ -277,6 +306,5 @@ def _no_rows(where: str) -> DataError:
     return DataError(f"{where}: there is a header and no row below it. Give a file with events.")
 
 
-def _broken_parquet(path: Path, error: Exception) -> DataError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return DataError(f"{path}: cannot be read as Parquet ({reason}). Write it again or set format.")
+def _broken_parquet(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path}: cannot be read as Parquet ({error}). Write it again or set format.")

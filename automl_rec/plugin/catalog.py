@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from automl_rec.errors import DAMAGE
+
 IntArray = npt.NDArray[np.int64]
 ItemArray = npt.NDArray[np.int32]
 Arrays: TypeAlias = Mapping[str, npt.NDArray[np.generic]]
@@ -233,9 +235,11 @@ def _read(path: Path) -> Arrays | None:
     """The arrays of a file; None if there is none that is whole."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {part: stored[part] for part in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+            arrays = {part: stored[part] for part in stored.files}
+    except (*DAMAGE, OSError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
+    # Of other archives numpy gives the members as bytes.
+    return arrays if all(isinstance(part, np.ndarray) for part in arrays.values()) else None
 
 
 def _write(path: Path, arrays: Arrays) -> None:

@@ -1,6 +1,7 @@
 """Domains: the allowed values of one hyperparameter. They know no optimiser."""
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -164,7 +165,9 @@ def _check_range(low: float, high: float, *, log: bool) -> None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max  # false of NaN; an integer may be larger
 
 
 def _is_plain(value: object) -> bool:

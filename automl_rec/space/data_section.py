@@ -26,6 +26,7 @@ from automl_rec.space.fields import (
     number,
     one_of,
     pair,
+    refuse,
     section,
     text,
     whole,
@@ -70,7 +71,10 @@ def data_fields(folder: Path) -> dict[str, Reader]:
     """The reader of every field of the section."""
 
     def path(node: Node) -> str:
-        return str(folder / Path(text(node)).expanduser())
+        try:
+            return str(folder / Path(text(node)).expanduser())
+        except RuntimeError:
+            refuse(node, "a path", "It begins with the name of no user: write the path in full.")
 
     features = feature_fields(path)
     return {

@@ -99,7 +99,7 @@ def seconds(node: Node) -> float:
         found = parse_seconds(node.content) if isinstance(node.content, str) else number(node)
     except ValueError:
         found = 0.0
-    if found <= 0:
+    if not 0 < found < math.inf:
         refuse(node, "a duration", "Write for example 90s, 3m or 1h.")
     return found
 

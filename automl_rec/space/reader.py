@@ -1,4 +1,4 @@
-"""YAML text -> nodes that know their line and their dotted name."""
+"""YAML text -> nodes that know their line and their dotted name; and plain data -> YAML text."""
 
 import math
 import re
@@ -18,7 +18,15 @@ _LARGEST_NODES = 10_000
 _DEEPEST = 20
 _NOWHERE: Mapping[str, str] = MappingProxyType({})
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
+_TAGS: dict[type, str] = {
+    type(None): "tag:yaml.org,2002:null",
+    bool: "tag:yaml.org,2002:bool",
+    int: "tag:yaml.org,2002:int",
+    float: "tag:yaml.org,2002:float",
+    str: "tag:yaml.org,2002:str",
+}
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _WORDS: dict[str, Content] = {
     "": None,
     "~": None,
@@ -104,6 +112,29 @@ def parse(text: str, path: str) -> Node:
     return node
 
 
+def write(content: Mapping[str, Any]) -> str:
+    """The YAML of plain data, which `parse` reads as these data."""
+    return yaml.dump(dict(content), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes the texts that `parse` would take for something else without quotes."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
+        if kind is yaml.ScalarNode and implicit[0]:
+            return _TAGS[type(_scalar(value, "plain"))]
+        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        return tag
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        # Line ends of other kinds survive as escapes alone.
+        style = None if data.isprintable() else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
+
 class _Loader(yaml.SafeLoader):
     """Composes nodes only; leaves the meaning of plain words to us, and stops at a depth."""
 
@@ -151,7 +182,17 @@ class _Reading:
             case yaml.SequenceNode():
                 return Node([self.node(n, name, depth + 1) for n in raw.value], name, where)
             case _:
-                return Node(_scalar(raw), name, where)
+                return Node(_scalar(self._text(raw), raw.tag), name, where)
+
+    def _text(self, raw: yaml.Node) -> str:
+        """The characters of a scalar, which escapes can make such as no file can hold."""
+        text = str(raw.value)
+        if "\0" in text or _SURROGATE.search(text):
+            raise SpaceError(
+                f"{self._where(raw)}: a text holds a character that no file name and no cell can "
+                f"hold, written as \\0 or \\ud800 to \\udfff. Remove it."
+            )
+        return text
 
     def _mapping(self, raw: yaml.MappingNode, name: str, depth: int) -> Node:
         content: dict[str, Node] = {}
@@ -169,16 +210,15 @@ class _Reading:
 
     def _key(self, raw: yaml.Node) -> str:
         if isinstance(raw, yaml.ScalarNode) and raw.tag in ("plain", "quoted") and raw.value:
-            return str(raw.value)
+            return self._text(raw)
         raise SpaceError(f"{self._where(raw)}: a key must be a word. Write name: value.")
 
     def _where(self, raw: yaml.Node) -> str:
         return f"{self._path}:{raw.start_mark.line + 1}"
 
 
-def _scalar(raw: yaml.Node) -> Content:
-    text: str = raw.value
-    if raw.tag == "quoted":
+def _scalar(text: str, tag: str) -> Content:
+    if tag == "quoted":
         return text
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]

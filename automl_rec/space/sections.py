@@ -1,5 +1,6 @@
 """The sections that say what is sought and how: objectives, budget, search, resources."""
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -119,9 +120,12 @@ def _bound(name: str) -> Reader:
         if not isinstance(node.content, str):
             return number(node)
         try:
-            return parse(node.content)
+            found = parse(node.content)
         except ValueError:
+            found = math.inf
+        if not math.isfinite(found):
             refuse(node, "an amount", f"Write for example {example}.")
+        return found
 
     return read
 

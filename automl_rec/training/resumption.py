@@ -1,19 +1,21 @@
 """Resumption: a training written to a file, to go on from where it stopped."""
 
 import json
+import math
 import os
 import socket
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
-from automl_rec.errors import NotResumableError, StorageError
+from automl_rec.errors import DAMAGE, NotResumableError, StorageError, reason_of
 
 _HEADER = "training 3"
 
@@ -79,22 +81,79 @@ class TrainingFile:
         Raises:
             NotResumableError: the file is damaged, or of another training.
         """
-        if not self.path.exists():
-            return None
         try:
+            if not self.path.exists():
+                return None
             with safetensors.safe_open(self.path, "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
                 facts = json.loads((file.metadata() or {})[_HEADER])
-        except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
-            raise NotResumableError(
-                f"{self.path}: this is no complete training ({error}). "
-                f"Remove it to begin again, or name another file."
-            ) from error
-        if facts.pop("identity") != self.identity:
+                identity = facts.pop("identity")
+                earlier = facts.pop("spent")
+                if not 0 <= earlier < math.inf:
+                    raise ValueError(f"spent must be seconds, got {earlier}")
+        except (*DAMAGE, OSError, safetensors.SafetensorError) as error:
+            raise self._incomplete(error) from error
+        if identity != self.identity:
             raise NotResumableError(
                 f"{self.path}: this is the training of another configuration, other data, "
                 f"another seed or another first quality. "
                 f"Name another file, or remove it to begin again."
             )
-        self.earlier = float(facts.pop("spent"))
+        self.earlier = float(earlier)
         return tensors, facts
+
+    @contextmanager
+    def taking(self) -> Iterator[None]:
+        """Turns what the content stumbles over where it is taken up into an error of the file.
+
+        Raises:
+            NotResumableError: the file is damaged.
+        """
+        try:
+            yield
+        except DAMAGE as error:
+            raise self._incomplete(error) from error
+
+    def _incomplete(self, error: Exception) -> NotResumableError:
+        return NotResumableError(
+            f"{self.path}: this is no complete training ({reason_of(error)}). "
+            f"Remove it to begin again, or name another file."
+        )
+
+
+@torch.no_grad()
+def take(target: Tensor, tensors: Mapping[str, Tensor], name: str) -> None:
+    """Copies what was written of a tensor, which must be of its shape and type.
+
+    Raises:
+        KeyError: nothing was written of it.
+        ValueError: it has another shape or type.
+    """
+    require_like(target, tensors[name], name)
+    target.copy_(tensors[name])
+
+
+def require_like(target: Tensor, found: Tensor, name: str) -> None:
+    """Refuses a tensor of another shape or type, which copying would stretch or round.
+
+    Raises:
+        ValueError: saying which.
+    """
+    if (found.shape, found.dtype) != (target.shape, target.dtype):
+        raise ValueError(
+            f"{name} must be {target.dtype} of {tuple(target.shape)}, got {found.dtype} of "
+            f"{tuple(found.shape)}"
+        )
+
+
+def whole(facts: Mapping[str, Any], name: str, most: float = math.inf) -> int:
+    """A whole number of at least 0.
+
+    Raises:
+        KeyError: it is missing.
+        ValueError: it is another value.
+    """
+    found = facts[name]
+    if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= most:
+        raise ValueError(f"{name} must be a whole number from 0 to {most:g}, got {found}")
+    return found

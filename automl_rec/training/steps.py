@@ -22,6 +22,7 @@ from automl_rec.plugin import (
     Weight,
 )
 from automl_rec.training.adam import Adam
+from automl_rec.training.resumption import take, whole
 from automl_rec.training.seeding import generator_for
 
 
@@ -131,11 +132,11 @@ class Steps:
     def resume(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Goes on from what `tensors` and `facts` were."""
         for name, tensor in self._optimizer.state().items():
-            tensor.copy_(tensors[f"adam.{name}"])
+            take(tensor, tensors, f"adam.{name}")
         torch.set_rng_state(tensors["random.global"])
         self._generator.set_state(tensors["random.batches"])
-        self.epoch, self._step, self.seconds = facts["epoch"], facts["step"], facts["seconds"]
-        self.before = facts["before"]
+        self.epoch, self._step = whole(facts, "epoch", self.epochs), whole(facts, "step")
+        self.before, self.seconds = whole(facts, "before"), float(facts["seconds"])
 
     def _take(self, batch: Batch) -> None:
         loss = self._cycle.loss(lambda: self._model.loss(batch))

@@ -11,7 +11,7 @@ from torch import Tensor
 from automl_rec.plugin import Sparsity, TrainedModel, Value, Weight
 from automl_rec.training.checkpoint import Checkpoint, entries_kept, state_of
 from automl_rec.training.progress import Direction, Progress, Stop, Training
-from automl_rec.training.resumption import TrainingFile
+from automl_rec.training.resumption import TrainingFile, require_like, take, whole
 from automl_rec.training.steps import Steps
 
 
@@ -58,13 +58,16 @@ class Stretch:
     @torch.no_grad()
     def resume(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Goes on from what was written."""
-        for name, tensor in state_of(self._model).items():
-            tensor.copy_(tensors[f"now.{name}"])
+        state = state_of(self._model)
+        for name, tensor in state.items():
+            take(tensor, tensors, f"now.{name}")
         best = {n.removeprefix("best."): t for n, t in tensors.items() if n.startswith("best.")}
+        for name in best.keys() & state.keys():
+            require_like(state[name], best[name], name)
         self._watch.resume(best, facts)
         self._steps.resume(tensors, facts)
         self._curve = [Progress(**point) for point in facts["curve"]]
-        self._stopped = facts["stopped"]
+        self._stopped = "patience" if facts["stopped"] == "patience" else None
 
     def _validate(
         self, validate: Callable[[], tuple[float, float]], report: Callable[[Progress], bool]
@@ -126,8 +129,8 @@ class _Watch:
     def resume(self, tensors: dict[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Goes on from what `tensors` and `facts` were."""
         self._checkpoint.keep(tensors)
-        self._best, self._entries = facts["best"], facts["entries"]
-        self._waited = facts["waited"]
+        self._best, self._entries = float(facts["best"]), float(facts["entries"])
+        self._waited = whole(facts, "waited")
 
     def restore(self) -> None:
         """Gives the model its best weights back."""

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from automl_rec.plugin import (
     Weight,
 )
 from automl_rec.training.progress import Direction, Progress, Training
-from automl_rec.training.resumption import TrainingFile
+from automl_rec.training.resumption import TrainingFile, whole
 from automl_rec.training.seeding import generator_for, seed_for
 from automl_rec.training.steps import Clock, Source, Steps
 from automl_rec.training.stretch import Stretch
@@ -111,7 +112,7 @@ class _Phases:
         """Runs every phase, from its file if there is one."""
         phases = self._cycle.phases
         found = self._file.read() if self._file is not None else None
-        first, in_time = found[1]["phase"] if found is not None else 0, True
+        first, in_time = self._first(found), True
         for number in range(first + 1):
             self._enter(phases, number)
         for number in range(first, len(phases)):
@@ -122,7 +123,9 @@ class _Phases:
             if last and mask is not None:
                 stretch.mask(mask, weights)
             if found is not None and number == first:
-                stretch.resume(*found)
+                assert self._file is not None, "what is found was read from it"
+                with self._file.taking():
+                    stretch.resume(*found)
             training = stretch.to_the_end(validate, report if last else _go_on)
             self._clock.epochs, self._clock.seconds = training.epochs, training.seconds
             if training.stopped == "time":
@@ -131,6 +134,13 @@ class _Phases:
         if in_time or training.stopped == "early":
             return training
         return replace(training, stopped="time")
+
+    def _first(self, found: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None) -> int:
+        """The phase to go on with."""
+        if found is None or self._file is None:
+            return 0
+        with self._file.taking():
+            return whole(found[1], "phase", len(self._cycle.phases) - 1)
 
     @torch.no_grad()
     def _enter(self, phases: Sequence[Phase], number: int) -> None:

@@ -151,6 +151,18 @@ def test_a_folder_of_something_else_is_left_alone(
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 
 
+@pytest.mark.parametrize("name", [".", "..", "a/..", "n" * 300, "a\0b", "CON", ""])
+def test_a_folder_without_a_name_of_its_own_is_refused_and_kept(
+    name: str, artefact: Path, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(artefact)
+    before = sorted(path.relative_to(artefact) for path in artefact.rglob("*"))
+    content = export.Artefact(artefact / export.MODEL, {}, prepared, {}, {})
+    with pytest.raises(ExportError, match=r"needs a folder with a name of its own.*--out"):
+        export.write(Path(name), content)
+    assert sorted(path.relative_to(artefact) for path in artefact.rglob("*")) == before
+
+
 def test_a_failed_export_leaves_nothing_behind(
     artefact: Path, prepared: Prepared, tmp_path: Path
 ) -> None:

@@ -48,7 +48,10 @@ class SparseMatrix(Matrix):
             if self.scale is not None:
                 values = values * np.repeat(self.scale.numpy(), np.diff(indptr))
             shape = (self.rows, self.columns)
-            self._expanded = sp.csr_matrix((values, columns, indptr), shape)
+            expanded = sp.csr_matrix((values, columns, indptr), shape)
+            # Of a damaged file: scipy's products would read and write outside of memory.
+            expanded.check_format(full_check=True)
+            self._expanded = expanded
         return self._expanded
 
     def gather(self, ids: Tensor) -> Tensor:

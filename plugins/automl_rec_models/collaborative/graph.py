@@ -37,6 +37,8 @@ class Graph:
         """Takes the items (E,) of user u as ``items[indptr[u]:indptr[u + 1]]``."""
         shape = (len(indptr) - 1, num_items)
         there = sp.csr_matrix((np.ones(len(items), np.bool_), items, indptr), shape)
+        # They may come from a damaged file, and scipy would follow them out of memory.
+        there.check_format(full_check=True)
         back = there.T.tocsr()
         self._there, self._back = _Bags(there), _Bags(back)
 

@@ -53,6 +53,8 @@ class UserKnn(ClosedFormModel):
         places = self.items.numpy().astype(np.int32), self.indptr.numpy().astype(np.int32)
         ones = np.ones(len(self.items), np.float32)
         self._met = sp.csr_matrix((ones, *places), self.shape)
+        # They may come from a damaged file, and scipy would follow them out of memory.
+        self._met.check_format(full_check=True)
         self._met_by = self._met.T.tocsr()
         self._lengths = np.sqrt(np.diff(self._met.indptr))
 

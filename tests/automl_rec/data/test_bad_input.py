@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from automl_rec.data import ColumnNames, DataRequest, SplitRequest, prepare
+from automl_rec.data import ColumnNames, DataRequest, SplitRequest, prepare, table
 from automl_rec.errors import DataError
 
 HEADER = "user,item,rating,time\n"
@@ -49,6 +49,14 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 def test_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a folder, not a file"):
         prepare(DataRequest(path=str(tmp_path), format="csv"), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["n" * 300 + ".csv", "~nobody-here/events.csv", "a\0b.csv"])
+def test_a_path_that_no_file_can_have_is_named(name: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"(is no path of a file|does not exist) .*Correct the path"
+    ):
+        prepare(DataRequest(path=name), tmp_path)
 
 
 def test_missing_item_column_lists_the_columns_and_the_mapping(refused: Refused) -> None:
@@ -143,6 +151,39 @@ def test_truncated_gzip_is_refused(refused: Refused) -> None:
 
 def test_file_that_is_not_gzip_is_refused(refused: Refused) -> None:
     assert "the gzip file is damaged" in refused(GOOD, "events.csv.gz")
+
+
+def test_a_gzip_file_that_would_fill_the_memory_is_refused(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "_free_bytes", lambda: 3_000_000)
+    bomb = gzip.compress(HEADER.encode() + b"a,b,1,1\n" * 10**6)
+    assert len(bomb) < 30_000
+    assert refused(bomb, "events.csv.gz").startswith(
+        "events.csv.gz: decompressed it takes more than half of the free memory, which is 0.0 GB."
+    )
+
+
+def test_a_header_that_is_none_is_refused(refused: Refused) -> None:
+    message = refused("user,item," + "x" * 200_000 + "\na,b,c\n")
+    assert message.startswith("events.csv: the first line is no header (field larger than")
+
+
+@pytest.mark.parametrize(
+    ("role", "column", "required"),
+    [
+        ("time", pl.Series([5, 6, 7], dtype=pl.Duration("ms")), "Duration(time_unit='ms'), which"),
+        ("time", pl.Series([5, 6, 7], dtype=pl.Time), "Time, which cannot be read as Datetime"),
+        ("time", pl.Series([5, 6, -(10**7)], dtype=pl.Date), "row 3, column 'time' must be a time"),
+        ("rating", pl.Series([{"a": 1}] * 3), "Struct({'a': Int64}), which cannot be read as F"),
+    ],
+)
+def test_a_type_that_cannot_be_read_as_its_role_is_named(
+    refused: Refused, tmp_path: Path, role: str, column: pl.Series, required: str
+) -> None:
+    frame = pl.DataFrame({"user": [1, 1, 2], "item": [1, 2, 3], role: column})
+    frame.write_parquet(tmp_path / "made.parquet")
+    assert required in refused((tmp_path / "made.parquet").read_bytes(), "events.parquet")
 
 
 def test_damaged_parquet_is_refused(refused: Refused) -> None:

@@ -28,6 +28,7 @@ from automl_rec.errors import DataError
         ({"path": "a", "format": "xlsx"}, "data.format must be one of csv, tsv, parquet, inter"),
         ({"path": "a", "duplicates": "all"}, "data.duplicates must be one of first, last"),
         ({"path": "a", "separator": "::"}, "data.separator must be one ASCII character, got '::'"),
+        ({"path": "a", "separator": "\ud800"}, "must be one ASCII character, got '\\ud800'"),
         ({"path": "a", "k_core": -1}, "data.k_core must be 0 or more, got -1."),
         ({"path": "a", "seed": -2}, "data.seed must be 0 or more, got -2."),
         ({"path": "a", "threshold": float("nan")}, "data.threshold must be a number, got nan."),

@@ -29,6 +29,7 @@ def test_a_float_range_refuses_what_is_not_finite() -> None:
     domain = Float(0.0, 1.0, 0.5)
     assert not domain.contains(math.nan)
     assert not domain.contains(math.inf)
+    assert not domain.contains(10**400)
     assert not domain.contains(False)
 
 

@@ -100,6 +100,7 @@ def test_a_split_may_be_one_word(checked: Check) -> None:
         ("{path: x, columns: {usr: a}}", 'no field "data.columns.usr". Known: user, item,'),
         ("{path: x, columns: {user: no}, threshold: high}", "data.threshold must be a number"),
         ("{path: x, label_range: [5, 1]}", "data.label_range must go from low to high"),
+        ("{path: ~nobody-here/x}", "data.path must be a path, got ~nobody-here/x. It begins with"),
         ("{path: x, fields: {a: text}}", "data.fields.a must be one of categorical, multi,"),
         ("{path: x, header: 0}", "data.header must be true or false, got 0"),
         ("{path: x, min_count: 5}", "data.min_count describes rows, got 5."),

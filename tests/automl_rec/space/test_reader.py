@@ -101,11 +101,42 @@ def bomb(levels: int) -> str:
         ("'': 3\n", "s.yaml:1: a key must be a word."),
         ("a: \x00", "s.yaml: "),
         ('a: "\\UFFFFFFFF"', "s.yaml: an escape in a text is wrong"),
+        ('a: 1\nb: "x\\ud83d"', "s.yaml:2: a text holds a character that no file name and no cell"),
+        ('a: 1\n"\\udfff": 1', "s.yaml:2: a text holds a character that no file name and no cell"),
+        ('a: "x\\0y"', "s.yaml:1: a text holds a character that no file name and no cell can hold"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_file_and_line(text: str, message: str) -> None:
     with pytest.raises(SpaceError, match=re.escape(message)):
         parse(text, "s.yaml")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "!!python/object/apply:os.mkdir [{made}]",
+        "!!python/object/apply:builtins.open [{made}, w]",
+        "!!python/object/new:pathlib.Path.touch [{made}]",
+        "!!python/object/apply:builtins.eval [\"open('{made}', 'w')\"]",
+        "!!python/name:os.system ''",
+        "!include {other}",
+        "!!binary aGk=",
+    ],
+)
+def test_a_space_executes_and_includes_nothing(value: str, tmp_path: Path) -> None:
+    made, other = tmp_path / "made", tmp_path / "other.yaml"
+    other.write_text("b: 1\n")
+    text = f"a: {value.format(made=made, other=other)}\n"
+    with pytest.raises(SpaceError, match=r"s.yaml:1: tags such as .* have no meaning in a space"):
+        parse(text, "s.yaml")
+    assert [path.name for path in tmp_path.iterdir()] == ["other.yaml"]
+
+
+def test_what_other_dialects_include_is_plain_text(tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text("b: 1\n")
+    text = f"a: ${{{tmp_path}/other.yaml}}\n'<<': {{b: 2}}\nc: $HOME\n"
+    found = plain(parse(text, "s.yaml"))
+    assert found == {"a": f"${{{tmp_path}/other.yaml}}", "<<": {"b": 2}, "c": "$HOME"}
 
 
 def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:

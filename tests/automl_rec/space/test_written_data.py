@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
 from automl_rec.data import ColumnNames, DataRequest, FeatureFile, SplitRequest
 from automl_rec.space.data_section import read_data, written_data
-from automl_rec.space.reader import parse
+from automl_rec.space.reader import parse, write
 
 REQUESTS = [
     DataRequest(source="movielens-small"),
@@ -36,13 +35,26 @@ REQUESTS = [
     ),
 ]
 
+NUMBERS = ["1e3", ".5e3", "+.5", "007", "2024-05-31", "1:30", ".INF"]
+NAMES = ["tRue", "nULL", "no", "~", "#", "é", "<<", "=", "*a", "'", "", "a: b", "- a", " a "]
+LINES = ["a\nb", "\x85", "\u2028", "\x01", "\ufeff"]
+
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=["built-in", "one-file", "everything", "rows"])
 def test_reading_what_was_written_gives_the_same_request(request_: DataRequest) -> None:
-    text = yaml.safe_dump({"data": written_data(request_)})
+    text = write({"data": written_data(request_)})
     content = parse(text, "space.yaml").content
     assert isinstance(content, dict)
     assert read_data(content["data"], Path("/elsewhere")) == request_
+
+
+@pytest.mark.parametrize("word", NUMBERS + NAMES + LINES)
+def test_words_that_look_like_something_else_are_written_as_texts(word: str) -> None:
+    request = DataRequest(path="/d.csv", columns=ColumnNames(user=word or "x", item=f"{word}x"))
+    content = parse(write({"data": written_data(request), word or "x": 1.0}), "s.yaml").content
+    assert isinstance(content, dict)
+    assert read_data(content["data"], Path("/elsewhere")) == request
+    assert content[word or "x"].content == 1.0
 
 
 def test_relative_files_are_written_absolute() -> None:

@@ -2,10 +2,15 @@
 
 import json
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
+import psutil
 import pytest
 
 from automl_rec.errors import StorageError
@@ -58,3 +63,33 @@ def test_the_dashboard_names_objectives_and_knows_what_is_infeasible(
     columns = {attribute["key"]: attribute["sortable"] for attribute in shown["union_user_attrs"]}
     assert columns["ndcg@10 standard error"]
     assert columns["model"] is False
+
+
+@pytest.mark.usefixtures("study")
+def test_the_dashboard_listens_on_loopback_alone_unless_told_otherwise(
+    url: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("optuna_dashboard")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    program = str(Path(sys.executable).with_name("automl-rec"))
+    asked = [program, "dashboard", "ratings", "--storage", url, "--port", str(port)]
+    with subprocess.Popen(
+        asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path
+    ) as server:
+        try:
+            assert listening(psutil.Process(server.pid)) == {("127.0.0.1", port)}
+        finally:
+            server.terminate()
+
+
+def listening(process: psutil.Process) -> set[tuple[str, int]]:
+    """The addresses a process listens on, as soon as there are any."""
+    for _ in range(600):
+        open_ = process.net_connections("inet")
+        found = {(c.laddr.ip, c.laddr.port) for c in open_ if c.status == psutil.CONN_LISTEN}
+        if found:
+            return found
+        assert process.status() != psutil.STATUS_ZOMBIE
+        time.sleep(0.1)
+    raise AssertionError("it never listened")

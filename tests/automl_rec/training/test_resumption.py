@@ -1,6 +1,9 @@
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -130,3 +133,64 @@ def test_a_file_that_cannot_be_written_keeps_the_one_before(tmp_path: Path) -> N
     assert found is not None
     assert found[1] == {"epoch": 1}
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith("training")] == [path.name]
+
+
+def rewritten(path: Path, change: Callable[[dict[str, Tensor], dict[str, Any]], None]) -> None:
+    """The file of a training of the same identity with something else in it."""
+    file = TrainingFile(path, "one")
+    found = file.read()
+    assert found is not None
+    change(*found)
+    file.write(*found)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("phase", None), ("phase", "x"), ("phase", -1), ("phase", 1), ("phase", True)],
+        *[("epoch", None), ("epoch", -(10**9)), ("epoch", 7), ("epoch", "3"), ("epoch", 0.5)],
+        *[("step", None), ("step", -1), ("before", -1), ("seconds", "long"), ("waited", "x")],
+        *[("best", []), ("entries", None), ("curve", 3), ("curve", [3]), ("curve", [{"epoch": 1}])],
+    ],
+)
+def test_facts_of_no_training_are_refused(name: str, value: object, tmp_path: Path) -> None:
+    path = tmp_path / "training.safetensors"
+    run(built("bpr-mf"), path, patience=1)
+    rewritten(path, lambda _, facts: facts.update({name: value}))
+    with pytest.raises(StorageError, match="no complete training"):
+        run(built("bpr-mf"), path)
+    rewritten(path, lambda _, facts: facts.pop(name))
+    with pytest.raises(StorageError, match=f"no complete training .{name} is missing"):
+        run(built("bpr-mf"), path)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["now.", "best.", "adam.mean.", "random.global", "random.batches"]
+)
+def test_tensors_of_another_shape_or_type_are_refused(prefix: str, tmp_path: Path) -> None:
+    path = tmp_path / "training.safetensors"
+    run(built("bpr-mf"), path, patience=1)
+    content = path.read_bytes()
+    for change in (lambda t: t[:1].clone(), lambda t: t.double(), lambda t: torch.ones(())):
+        path.write_bytes(content)
+
+        def put(tensors: dict[str, Tensor], _: object, change: Any = change) -> None:
+            name = next(name for name in tensors if name.startswith(prefix))
+            tensors[name] = change(tensors[name])
+
+        rewritten(path, put)
+        with pytest.raises(StorageError, match="no complete training"):
+            run(built("bpr-mf"), path)
+
+
+@pytest.mark.parametrize("facts", ["[]", "3", "{}", "[" * 10**5, '{"identity": 3}'])
+def test_a_header_of_another_form_is_refused(facts: str, tmp_path: Path) -> None:
+    path = tmp_path / "training.safetensors"
+    safetensors.torch.save_file({"a": torch.ones(2)}, path, {"training 2": facts})
+    with pytest.raises(StorageError, match=r"no complete training|another configuration"):
+        TrainingFile(path, "one").read()
+
+
+def test_a_path_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"no complete training .*File name too long"):
+        TrainingFile(tmp_path / ("n" * 300), "one").read()

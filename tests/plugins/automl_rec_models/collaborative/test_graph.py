@@ -95,3 +95,11 @@ def test_spreading_follows_a_new_numbering(catalog: Catalog, side: str) -> None:
     plain = graph_of(catalog.matrix).spread(rows, weights)
     expected = plain._replace(**{side: getattr(plain, side)[order]})
     torch.testing.assert_close(torch.cat(moved), torch.cat(expected))
+
+
+@pytest.mark.parametrize(
+    ("indptr", "items"), [([0, 1, 2], [0, 9]), ([0, 1, 2], [-1, 0]), ([0, 9, 2], [0, 1])]
+)
+def test_places_outside_of_the_graph_are_refused(indptr: list[int], items: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"ind(ex|ices|ptr|ex pointer)"):
+        Graph(np.array(indptr, np.int32), np.array(items, np.int32), 3)

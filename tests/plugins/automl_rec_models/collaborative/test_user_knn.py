@@ -86,3 +86,10 @@ def test_on_planted_blocks_it_beats_popularity(
     model.prepare()
     found = ndcg_at_10(model, planted)
     assert found > 2.5 * ndcg_at_10(fit(Popularity, planted.catalog), planted)
+
+
+def test_places_outside_of_the_items_are_refused(fit: Fit, catalog: Catalog) -> None:
+    model = fit(UserKnn, catalog, neighbours=4, shrinkage=0.0)
+    model.items[0] = catalog.num_items
+    with pytest.raises(ValueError, match=r"ind(ex|ices)"):
+        model.prepare()
