@@ -22,7 +22,7 @@ from automl_rec.evaluation import Evaluated, Outcome, evaluate
 from automl_rec.objectives.objective import Objective
 from automl_rec.registry import Registry
 from automl_rec.search.reason import reason_of, shorten
-from automl_rec.space.configuration import Configuration
+from automl_rec.space.configuration import Configuration, require_allowed
 from automl_rec.training.progress import Progress
 
 Message: TypeAlias = Mapping[str, Any]
@@ -86,6 +86,7 @@ class Bench:
             StorageError: the training could not be written.
         """
         configuration = Configuration.from_dict(job["configuration"])
+        require_allowed(configuration, self.registry)
         evaluated = self._evaluate(configuration, job, report)
         found = _plain(evaluated.outcome)
         if evaluated.served is not None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from automl_rec import pareto
+from automl_rec.naming import is_folder_name
 from automl_rec.objectives.objective import Objective
 from automl_rec.storage.records import Artefact, TrialRecord
 from automl_rec.storage.stored_study import StoredStudy
@@ -56,11 +57,14 @@ class Shelf:
 
     def discard(self, run: str) -> None:
         """Removes what a run left on the disk."""
-        shutil.rmtree(self.artefacts / run, ignore_errors=True)
+        # Names come from the database, which others write too.
+        if is_folder_name(run):
+            shutil.rmtree(self.artefacts / run, ignore_errors=True)
 
     def drop_training(self, uuid: str) -> None:
         """Removes the training of a trial that is recorded."""
-        (self.trainings / uuid).unlink(missing_ok=True)
+        if is_folder_name(uuid):
+            (self.trainings / uuid).unlink(missing_ok=True)
 
     def relative(self, artefact: Path) -> str:
         """The path of an artefact from the study's folder."""

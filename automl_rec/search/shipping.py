@@ -13,11 +13,13 @@ from automl_rec.builder import restore
 from automl_rec.data import Prepared, prepare
 from automl_rec.errors import ExportError, SpaceError, StudyMismatchError
 from automl_rec.evaluation import evaluate, measure, require_measurable
+from automl_rec.naming import is_folder_name
 from automl_rec.objectives import is_quality, resolve
 from automl_rec.objectives.objective import Measurement, Objective
 from automl_rec.registry import Registry
 from automl_rec.search.samplers import derive_seed
 from automl_rec.search.session import plugin_versions
+from automl_rec.search.shelf import ARTEFACTS, run_of
 from automl_rec.served import Served
 from automl_rec.space.checker import check, read_space
 from automl_rec.space.configuration import Configuration
@@ -81,8 +83,9 @@ def ship(
         )
     configuration = Configuration.from_dict(trial.configuration)
     bench = _Bench(data, manifest.objectives, registry, one, configuration, confirm)
-    path = None if trial.artefact is None else home / trial.artefact.path
-    if path is None or not path.is_file():
+    run = "" if trial.artefact is None else run_of(trial.artefact)
+    path = home / ARTEFACTS / run / export.MODEL
+    if not is_folder_name(run) or not path.is_file():
         return bench.train(folder, trial.seed)
     facts = {"trial": trial.number, "seed": trial.seed, "train_seconds": trial.train_seconds}
     return bench.write(folder, path, bench.restored(path), trial.measurements, facts)

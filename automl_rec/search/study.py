@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from automl_rec import pareto
 from automl_rec.data import prepare
 from automl_rec.errors import NotStoredError, SpaceError, StorageError, StudyFailedError
+from automl_rec.naming import is_folder_name
 from automl_rec.objectives import resolve
 from automl_rec.objectives.objective import Objective
 from automl_rec.registry import Registry
@@ -210,8 +211,17 @@ class Study:
 
 
 def place_of(study: str | Path, storage: str | None, out: Path | str) -> tuple[Path, str]:
-    """The folder and the database URL of a study that is named, or whose folder is."""
+    """The folder and the database URL of a study that is named, or whose folder is.
+
+    Raises:
+        NotStoredError: neither a study nor a folder can have that name.
+    """
     given = Path(study)
+    if not is_folder_name(given.absolute().name or "."):
+        raise NotStoredError(
+            f"A study must have the name of a folder, got {str(study)[:100]!r}. "
+            f"See automl-rec studies."
+        )
     folder = given if (given / "study.db").is_file() else Path(out) / study
     return folder, storage or default_url(folder.parent, folder.name)
 
@@ -312,7 +322,7 @@ def _checked_name(name: str) -> str:
     Raises:
         SpaceError: it is no name of a folder.
     """
-    if name in ("", ".", "..") or not name.isprintable() or {"/", "\\"} & set(name):
+    if not is_folder_name(name):
         raise SpaceError(
             f"The name of a study must be the name of a folder, without slashes, got {name!r}. "
             f"Name it with --study NAME; --out DIR says where its folder goes."

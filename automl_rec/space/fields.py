@@ -69,13 +69,14 @@ def number(node: Node) -> float:
     return float(content)
 
 
-def whole(low: float = -math.inf) -> Callable[[Node], int]:
-    """Reads a whole number of at least ``low``."""
+def whole(low: float = -math.inf, high: float = math.inf) -> Callable[[Node], int]:
+    """Reads a whole number of at least ``low`` and at most ``high``."""
     least = f" of at least {low:g}" if math.isfinite(low) else ""
+    least += f" and at most {high:g}" if math.isfinite(high) else ""
 
     def read(node: Node) -> int:
         content = node.content
-        if isinstance(content, bool) or not isinstance(content, int) or content < low:
+        if isinstance(content, bool) or not isinstance(content, int) or not low <= content <= high:
             refuse(node, f"a whole number{least}", "Correct it.")
         return content
 

@@ -19,7 +19,7 @@ from automl_rec.space.fields import (
     whole_bytes,
 )
 from automl_rec.space.reader import Node
-from automl_rec.space.space import Budget, ObjectiveRequest, Resources, SearchSettings
+from automl_rec.space.space import MOST_WORKERS, Budget, ObjectiveRequest, Resources, SearchSettings
 from automl_rec.space.units import parse_bytes, parse_seconds
 
 Direction = Literal["maximize", "minimize"]
@@ -27,7 +27,7 @@ BUDGET: Mapping[str, Reader] = {"trials": whole(1), "time": seconds, "trial_time
 SEARCH: Mapping[str, Reader] = {
     "sampler": one_of(("tpe", "nsga2", "random")),
     "early_stopping": one_of(("safe", "none")),
-    "workers": whole(1),
+    "workers": whole(1, MOST_WORKERS),
     "seed": whole(0),
     "min_epochs": whole(1),
     "min_finished": whole(1),

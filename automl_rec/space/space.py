@@ -14,6 +14,8 @@ from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.space.counting import assignments, holds
 
 Choose: TypeAlias = Callable[[str, Domain], Value]
+MOST_WORKERS = 10_000
+"""Trials at once: more are a slip of the pen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,9 +88,7 @@ class TrainingFile:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
                 facts = json.loads((file.metadata() or {})[_HEADER])
                 identity = facts.pop("identity")
-                earlier = facts.pop("spent")
-                if not 0 <= earlier < math.inf:
-                    raise ValueError(f"spent must be seconds, got {earlier}")
+                earlier = duration(facts.pop("spent"))
         except (*DAMAGE, OSError, safetensors.SafetensorError) as error:
             raise self._incomplete(error) from error
         if identity != self.identity:
@@ -99,7 +97,7 @@ class TrainingFile:
                 f"another seed or another first quality. "
                 f"Name another file, or remove it to begin again."
             )
-        self.earlier = float(earlier)
+        self.earlier = earlier
         return tensors, facts
 
     @contextmanager
@@ -144,6 +142,17 @@ def require_like(target: Tensor, found: Tensor, name: str) -> None:
             f"{name} must be {target.dtype} of {tuple(target.shape)}, got {found.dtype} of "
             f"{tuple(found.shape)}"
         )
+
+
+def duration(found: Any) -> float:
+    """A number of seconds.
+
+    Raises:
+        ValueError: it is another value.
+    """
+    if not isinstance(found, int | float) or not 0 <= found < math.inf:
+        raise ValueError(f"seconds must be a number of at least 0, got {found}")
+    return float(found)
 
 
 def whole(facts: Mapping[str, Any], name: str, most: float = math.inf) -> int:

@@ -35,7 +35,7 @@ from automl_rec.search.suggestions import Suggestions
 from automl_rec.space.checker import check
 from automl_rec.space.configuration import Configuration
 from automl_rec.storage.owner import Owner
-from automl_rec.storage.records import Manifest
+from automl_rec.storage.records import Manifest, StoredBudget
 from automl_rec.storage.repository import Repository
 
 SLICE = 100
@@ -80,6 +80,9 @@ class Instant:
     def answer(self, job: Job, *, proceed: bool) -> None:
         """Nothing is reported."""
 
+    def cancel(self, job: Job) -> None:
+        """Nothing runs."""
+
     def close(self) -> None:
         """Nothing runs."""
 
@@ -102,21 +105,20 @@ def ours(folder: Path, sampler: Any) -> Callable[[int], None]:
 
     parts = Parts(
         stored,
-        Owner.current(),
+        stored.claims.join(Owner.current()),
+        "here",
         Instant(),
         Proposals(space, Suggestions(space, OBJECTIVES, sampler), (), {}, seed=0),
         Pricing(price, OBJECTIVES),
         SafeStopping(("bytes",), min_epochs=5, min_finished=5),
-        Shelf(folder / "artefacts", OBJECTIVES, ()),
+        Shelf(folder, OBJECTIVES, ()),
         lambda configuration: place(space, configuration),
     )
-    done = 0
 
     def go(trials: int) -> None:
-        nonlocal done
-        limits = Limits(done + trials, None, None)
-        Loop(parts, OBJECTIVES, "ndcg@10", limits, seed=0, ran=done).run()
-        done += trials
+        past = stored.trials()
+        stored.set_budget(StoredBudget(len(past) + trials))
+        Loop(parts, OBJECTIVES, OBJECTIVES[0], Limits(), seed=0, past=past).run()
 
     return go
 

@@ -1,12 +1,14 @@
 """A process that runs trials of a study as `automl-rec worker` does, but trains nothing.
 
 Everything is real, the loop, the claims, the database, but for the engine: its trials end a moment
-after they began. ``python quick_trials.py URL FOLDER TRIALS SECONDS`` prints the uuid of every
-trial that it recorded.
+after they began. ``python quick_trials.py URL FOLDER TRIALS SECONDS`` begins such a process for
+every line that it reads, so that imports are paid for once, and prints its number; the process
+writes the uuid of every trial that it recorded to ``FOLDER/NUMBER.uuids``, and at last ``end``.
 """
 
 import os
 import random
+import signal
 import socket
 import sys
 import time
@@ -103,13 +105,15 @@ def run(url: str, folder: Path, trials: int, seconds: float) -> None:
     """Runs quick trials until the study has as many as it may."""
     registry = Registry([Plugin("made-up", "acme", "1.0", components=(TOWER,))])
     own = f"{socket.gethostname()}:{os.getpid()}/"
+    with (
+        Repository.open(url) as repository,
+        (folder / f"{os.getpid()}.uuids").open("w", buffering=1) as uuids,
+    ):
 
-    def say(event: StudyEvent) -> None:
-        if isinstance(event, TrialFinished) and (event.trial.worker or "").startswith(own):
-            sys.stdout.write(f"{event.trial.uuid}\n")
-            sys.stdout.flush()
+        def say(event: StudyEvent) -> None:
+            if isinstance(event, TrialFinished) and (event.trial.worker or "").startswith(own):
+                uuids.write(f"{event.trial.uuid}\n")
 
-    with Repository.open(url) as repository:
         stored = repository.create_study(manifest())
         stored.set_budget(StoredBudget(trials=trials))
         Session(
@@ -126,7 +130,22 @@ def run(url: str, folder: Path, trials: int, seconds: float) -> None:
             role="worker",
             listeners=(say,),
         ).run()
+        uuids.write("end\n")
+
+
+def serve(url: str, folder: Path, trials: int, seconds: float) -> None:
+    """Begins a process for every line, until there are no more."""
+    # Nobody waits for them: what became of them stands in their files.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for _ in sys.stdin:
+        number = os.fork()
+        if number == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            run(url, folder, trials, seconds)
+            os._exit(0)
+        sys.stdout.write(f"{number}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    run(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
+    serve(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))

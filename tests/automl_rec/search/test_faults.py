@@ -5,7 +5,6 @@ the front is that of the database.
 """
 
 import contextlib
-import itertools
 import json
 import os
 import random
@@ -14,7 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +25,7 @@ from sqlalchemy import make_url
 
 from automl_rec import export, pareto
 from automl_rec.search.study import Study
+from automl_rec.storage.records import StoredBudget
 from automl_rec.storage.repository import Repository
 from automl_rec.storage.url import is_sqlite
 
@@ -237,22 +237,59 @@ def test_kills_at_random_times_lose_nothing_and_leave_nothing(processes: Process
     assert reasons <= {"Its worker was killed by SIGKILL."}
 
 
+class Quick:
+    """Processes that run quick trials of one study."""
+
+    def __init__(self, url: str, folder: Path, trials: int, seconds: float) -> None:
+        self._folder = folder
+        self._server = subprocess.Popen(
+            [sys.executable, str(QUICK), url, str(folder), str(trials), str(seconds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def begin(self) -> int:
+        """Begins one more; gives its number."""
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.write("\n")
+        self._server.stdin.flush()
+        return int(self._server.stdout.readline())
+
+    def uuids(self, number: int) -> list[str]:
+        """What a process has recorded so far."""
+        path = self._folder / f"{number}.uuids"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def await_end(self, numbers: Collection[int], seconds: float = 240.0) -> None:
+        """Waits until they have come to their end."""
+        _await(lambda: all(self.uuids(n)[-1:] == ["end"] for n in numbers), seconds)
+
+    def recorded(self) -> list[str]:
+        """What all have recorded, those that were killed too."""
+        texts = [path.read_text() for path in self._folder.glob("*.uuids")]
+        return [line for text in texts for line in text.split() if line != "end"]
+
+    def close(self) -> None:
+        for child in psutil.Process(self._server.pid).children():
+            child.kill()
+        self._server.communicate()
+
+
 @BACKENDS
-@pytest.mark.parametrize("count", [8])
 def test_many_processes_on_one_database_lose_and_double_nothing(
-    backend: str, url: str, tmp_path: Path, count: int
+    backend: str, url: str, tmp_path: Path
 ) -> None:
     """8 processes on a SQLite file, 16 on PostgreSQL, two trials at once each, 500 in all."""
-    count = count if backend == "sqlite" else 2 * count
-    # Tables are made by the first; the others come when it has begun.
-    begin = [sys.executable, str(QUICK), url, str(tmp_path), "500", "0.02"]
-    begun = [subprocess.Popen(begin, stdout=subprocess.PIPE, text=True) for _ in range(count)]
-    printed = [process.communicate(timeout=400)[0].split() for process in begun]
-    assert [process.returncode for process in begun] == [0] * count
+    count = {"sqlite": 8, "postgresql": 16}[backend]
+    with closing(Quick(url, tmp_path, 500, 0.02)) as quick:
+        numbers = [quick.begin() for _ in range(count)]
+        quick.await_end(numbers)
+    uuids = quick.recorded()
     with Repository.open(url, create=False) as repository:
         stored = repository.study("quick")
         trials, running = stored.trials(), stored.claims.running()
-    uuids = list(itertools.chain.from_iterable(printed))
     assert len(uuids) == len(set(uuids)) == 500
     assert [trial.number for trial in trials] == list(range(500))
     assert {trial.uuid for trial in trials} == set(uuids)
@@ -260,39 +297,39 @@ def test_many_processes_on_one_database_lose_and_double_nothing(
     assert running == []
     with optuna_study(url, "quick") as theirs:
         assert [trial.number for trial in theirs.trials] == list(range(500))
-    assert sum(len(own) > 0 for own in printed) >= count // 2
+    assert sum(len(quick.uuids(number)) > 1 for number in numbers) >= count // 2
 
 
 @BACKENDS
 def test_quick_processes_killed_again_and_again_double_nothing(url: str, tmp_path: Path) -> None:
-    """Twenty kills inside transactions, with three processes on one study."""
-    draw, reported = random.Random(7), list[str]()
-    command = [sys.executable, str(QUICK), url, str(tmp_path), "400", "0.005"]
-
-    def begin() -> subprocess.Popen[str]:
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-    begun = [begin() for _ in range(3)]
-    for _ in range(10):
-        position = draw.randrange(3)
-        victim = begun[position]
-        assert victim.stdout is not None
-        reported.extend(itertools.islice((line.strip() for line in victim.stdout), 2))
-        time.sleep(draw.uniform(0.0, 0.05))
-        victim.kill()
-        reported.extend(victim.communicate()[0].split())
-        begun[position] = begin()
-    for process in begun:
-        reported.extend(process.communicate(timeout=400)[0].split())
-        assert process.returncode == 0
-    with Repository.open(url, create=False) as repository:
+    """Twenty kills a database, most of them inside a transaction, of three processes."""
+    draw = random.Random(7)
+    with (
+        closing(Quick(url, tmp_path, 1_000_000, 0.01)) as quick,
+        Repository.open(url) as repository,
+    ):
+        numbers = [quick.begin() for _ in range(3)]
+        for _ in range(20):
+            position = draw.randrange(3)
+            victim = numbers[position]
+            _await(lambda victim=victim: quick.uuids(victim))  # type: ignore[misc]
+            time.sleep(draw.uniform(0.0, 0.05))
+            os.kill(victim, signal.SIGKILL)
+            numbers[position] = quick.begin()
+        _await(lambda: all(quick.uuids(number) for number in numbers))
         stored = repository.study("quick")
-        assert stored.claims.running() == []
-        trials = stored.trials()
-    assert len(reported) == len(set(reported))
-    assert set(reported) <= {trial.uuid for trial in trials}
-    assert [trial.number for trial in trials] == list(range(400))
-    assert len({trial.digest for trial in trials}) == 400
+        count = len(stored.trials()) + 30
+        stored.set_budget(StoredBudget(trials=count))
+        quick.await_end(numbers)
+        trials, running = stored.trials(), stored.claims.running()
+    recorded = quick.recorded()
+    assert running == []
+    assert len(recorded) == len(set(recorded)) >= 20
+    assert set(recorded) <= {trial.uuid for trial in trials}
+    # What ran when the budget was said counts in it, or comes on top.
+    assert count <= len(trials)
+    assert [trial.number for trial in trials] == list(range(len(trials)))
+    assert len({trial.digest for trial in trials}) == len(trials)
 
 
 def test_a_server_restarted_in_the_middle_is_waited_for(
