@@ -19,7 +19,7 @@ ENGINE = ROOT / "automl_rec"
 PLUGIN_PACKAGES = sorted(
     path.name for path in (ROOT / "plugins").iterdir() if path.name.startswith("automl_rec_")
 )
-OWN_PACKAGES = {"automl_rec", *PLUGIN_PACKAGES}
+OWN_PACKAGES = {"automl_rec", "tests", *PLUGIN_PACKAGES}
 IMPORTERS_BY_STRING = {"automl_rec/plugin/component.py"}
 HEAVY = {"optuna", "ray", "torch"}
 # Imported by the script that makes the built-in data, never by the program.

@@ -28,6 +28,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json([_plain(study) for study in found])
         return 0
+    if not found:
+        print("There is no study; automl-rec search SPACE.yaml begins one.")
+        return 0
     print_table([_row(study) for study in found], counted(len(found), "study", "studies"))
     rows = [
         _process_row(study, process)

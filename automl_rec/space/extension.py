@@ -1,5 +1,6 @@
 """Whether one space holds all of another: then what was found in the other stands in it too."""
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
@@ -43,7 +44,8 @@ def _holds(now: Mapping[str, Mapping[str, Any]], before: Mapping[str, Mapping[st
 
 
 def _contains(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-    if now == before:
+    # As text: to Python true equals 1.
+    if json.dumps(now, sort_keys=True) == json.dumps(before, sort_keys=True):
         return True
     if now["only_if"] != before["only_if"]:
         return False

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import psutil
 import pytest
 
@@ -18,6 +19,7 @@ from automl_rec.objectives.amount import amount
 from automl_rec.search.events import StudyEnded, StudyEvent, StudyStarted
 from automl_rec.search.study import Study, run
 from automl_rec.storage.records import TrialRecord
+from automl_rec.storage.repository import Repository
 
 pytestmark = pytest.mark.slow
 
@@ -89,6 +91,36 @@ def test_a_search_records_its_trials_and_keeps_the_artefacts_of_the_front(
     space_file(space.read_text().replace("epochs: 3", "epochs: 4"))
     with pytest.raises(StudyMismatchError, match="space"):
         run(space, out=tmp_path / "runs")
+
+
+@pytest.mark.usefixtures("unruly")
+def test_a_study_is_extended_by_plugins_that_were_installed_since(
+    space_file: SpaceFile, tmp_path: Path
+) -> None:
+    text = PLAIN + "search: {workers: 1}\nmodel: {ease: {regularization: [10, 100]}"
+    first = run(space_file(text + "}\n"), out=tmp_path / "runs")
+    assert models(first.trials).count("ease") == 2
+    heard: list[StudyEvent] = []
+    wider = text.replace("100]", "100, 1000]") + ", unruly: {level: 0, behaviour: fine}}\n"
+    found = run(space_file(wider), out=tmp_path / "runs", listeners=[heard.append])
+    assert identities(found.trials[: len(first.trials)]) == identities(first.trials)
+    assert sorted(models(found.trials)) == ["ease"] * 3 + ["popularity", "unruly"]
+    assert isinstance(heard[0], StudyStarted)
+    said = "The space has new model unruly; has wider model ease; what was found before it stands."
+    assert said in heard[0].notes
+    # What a plugin gave that is there no more stays, and the rest of the space goes on.
+    (earlier,) = found.manifest.earlier
+    assert earlier["space_digest"] == first.manifest.space_digest
+    gone = text.replace("100]", "100, 1000, 10000]") + "}\n"
+    with pytest.raises(StudyMismatchError, match="other space"):
+        run(space_file(gone), out=tmp_path / "runs")
+    last = run(space_file(gone), out=tmp_path / "runs", without=["unruly"])
+    assert sorted(models(last.trials)) == ["ease"] * 4 + ["popularity", "unruly"]
+    with Repository.open(last.url) as repository:
+        assert len(repository.study("planted").trials()) == 6
+    # Optuna reads trials whose choices differ from one another.
+    theirs = optuna.load_study(storage=last.url, study_name="planted").trials
+    assert [trial.number for trial in theirs] == list(range(6))
 
 
 @pytest.mark.usefixtures("unruly")
