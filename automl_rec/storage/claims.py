@@ -5,6 +5,7 @@ heartbeat shows, loses its trials to the others; what it still hands in then is 
 are those of the database, so that the clocks of machines may differ.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,8 @@ from automl_rec.storage.owner import Owner
 from automl_rec.storage.records import Claim, CurvePoint, Role, RunningTrial, Worker
 from automl_rec.storage.rows import curve_rows, owner_row, running_of, running_row, worker_of
 from automl_rec.storage.tables import RunningRow, StudyRow, TrialRow, WorkerRow
+
+LEAVING_SECONDS = 5.0
 
 
 class Claims:
@@ -68,7 +71,11 @@ class Claims:
         return self._database.write(change)
 
     def leave(self, worker: int) -> None:
-        """Says that a process ends; its trials wait for another."""
+        """Says that a process ends; its trials wait for another.
+
+        Without effect where the server is away for longer than some seconds: the process is then
+        lost, which the others notice.
+        """
 
         def change(connection: Connection) -> None:
             mine = update(RunningRow).where(RunningRow.owner == worker)
@@ -76,7 +83,8 @@ class Claims:
             left = update(WorkerRow).where(WorkerRow.id == worker)
             connection.execute(left.values(left=self._database.now(connection)))
 
-        self._database.write(change)
+        with contextlib.suppress(StorageError):
+            self._database.write(change, LEAVING_SECONDS)
 
     def heartbeat(self, worker: int, curves: Mapping[str, Sequence[CurvePoint]]) -> frozenset[str]:
         """Says that a process is alive; some seconds apart is often enough.

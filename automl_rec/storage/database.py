@@ -81,14 +81,15 @@ class Database:
             with self.reading() as connection:
                 return query(connection)
 
-        return self._patiently(attempt)
+        return self._patiently(attempt, self._patience)
 
-    def write(self, change: Callable[[Connection], T]) -> T:
+    def write(self, change: Callable[[Connection], T], patience: float | None = None) -> T:
         """What a transaction gives that writes as a whole, or not at all.
 
         Args:
             change: run again if the server was away, when nobody knows whether it was written: the
                 second time must then change nothing.
+            patience: seconds that the server may be away; the database's own if None.
 
         Raises:
             StorageError: the database refused, or stayed away.
@@ -98,7 +99,7 @@ class Database:
             with self.writing() as connection:
                 return change(connection)
 
-        return self._patiently(attempt)
+        return self._patiently(attempt, self._patience if patience is None else patience)
 
     def now(self, connection: Connection) -> float:
         """Seconds since 1970 by the database's clock: the one that all machines share."""
@@ -147,9 +148,9 @@ class Database:
         """Gives every connection back."""
         self.engine.dispose()
 
-    def _patiently(self, attempt: Callable[[], T]) -> T:
+    def _patiently(self, attempt: Callable[[], T], patience: float) -> T:
         """Tries again, ever more rarely, while a fault is one that passes."""
-        until, pause = monotonic() + self._patience, FIRST_PAUSE
+        until, pause = monotonic() + patience, FIRST_PAUSE
         while True:
             try:
                 return attempt()

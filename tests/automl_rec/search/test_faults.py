@@ -5,11 +5,9 @@ the front is that of the database.
 """
 
 import contextlib
-import json
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -18,16 +16,20 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import optuna
 import psutil
 import pytest
 from sqlalchemy import make_url
 
-from automl_rec import export, pareto
-from automl_rec.search.study import Study
 from automl_rec.storage.records import StoredBudget
 from automl_rec.storage.repository import Repository
-from automl_rec.storage.url import is_sqlite
+from tests.automl_rec.search.faults import (
+    Processes,
+    check_study,
+    family,
+    finish,
+    optuna_study,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from tests.automl_rec.conftest import PostgreSQL
@@ -43,103 +45,6 @@ model: {slow: {level: {int: [0, 9]}, batch_size: [512, 1024], epochs: [2, 3, 4]}
 """
 
 
-class Processes:
-    """Commands of ours on one study; what they print goes to files, whatever ends them."""
-
-    def __init__(self, folder: Path, url: str, site: Path) -> None:
-        self.folder, self.url = folder, url
-        self._environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join([str(site), *filter(None, sys.path)]),
-            "OMP_NUM_THREADS": "1",
-        }
-        self._begun: list[subprocess.Popen[bytes]] = []
-
-    def search(self, *options: str, **variables: str) -> subprocess.Popen[bytes]:
-        return self._begin("search", str(self.folder / "planted.yaml"), options, variables)
-
-    def worker(self, *options: str, **variables: str) -> subprocess.Popen[bytes]:
-        return self._begin("worker", "planted", options, variables)
-
-    def end(self) -> None:
-        for process in self._begun:
-            for member in _family(process):
-                member.kill()
-            process.wait(timeout=20)
-
-    def reported(self) -> dict[str, str]:
-        """Digest -> state of every trial that was said to be finished."""
-        events = self._events("trial_finished")
-        return {event["digest"]: event["state"] for event in events}
-
-    def requeued(self) -> list[str]:
-        """Why trials were to be run once more."""
-        return [event["reason"] for event in self._events("trial_requeued")]
-
-    def await_trials(self, count: int, seconds: float = 90.0) -> None:
-        _await(lambda: len(self.reported()) >= count, seconds)
-
-    def joined(self, process: subprocess.Popen[bytes]) -> bool:
-        """Whether a process runs trials of the study."""
-        with Repository.open(self.url, create=False) as repository:
-            workers = repository.study("planted").claims.workers()
-            return any(worker.owner.pid == process.pid for worker in workers)
-
-    def claimed(self, process: subprocess.Popen[bytes]) -> set[str]:
-        """The uuids of the trials that a process has."""
-        with Repository.open(self.url, create=False) as repository:
-            claims = repository.study("planted").claims
-            mine = {w.number for w in claims.workers() if w.owner.pid == process.pid}
-            return {trial.uuid for trial in claims.running() if trial.owner in mine}
-
-    def ended_well(self, *processes: subprocess.Popen[bytes]) -> None:
-        for process in processes:
-            status = process.wait(timeout=120)
-            assert status == 0, self.errors(process)
-
-    def errors(self, process: subprocess.Popen[bytes]) -> str:
-        return (self.folder / f"{process.pid}.errors").read_text()
-
-    def _begin(
-        self, command: str, what: str, options: tuple[str, ...], variables: dict[str, str]
-    ) -> subprocess.Popen[bytes]:
-        place = ("--storage", self.url, "--out", str(self.folder / "runs"))
-        number = len(self._begun)
-        with (
-            (self.folder / f"{number}.jsonl").open("wb") as events,
-            (self.folder / f"{number}.errors").open("wb") as errors,
-        ):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "automl_rec", command, what, "--json", *place, *options],
-                stdout=events,
-                stderr=errors,
-                env=self._environment | variables,
-            )
-        (self.folder / f"{number}.errors").rename(self.folder / f"{process.pid}.errors")
-        self._begun.append(process)
-        return process
-
-    def _events(self, name: str) -> list[dict[str, str]]:
-        texts = [path.read_text() for path in self.folder.glob("*.jsonl")]
-        # A process killed while it writes leaves half a line.
-        lines = [line for text in texts for line in text.splitlines() if line.endswith("}")]
-        return [event for line in lines if (event := json.loads(line))["event"] == name]
-
-
-def _await(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not come about in time"
-        time.sleep(0.05)
-
-
-def _family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    try:
-        parent = psutil.Process(process.pid)
-        return [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
 @pytest.fixture
 def processes(
     space_file: Callable[[str], Path], unruly: Path, url: str, tmp_path: Path
@@ -148,58 +53,6 @@ def processes(
     begun = Processes(tmp_path, url, unruly)
     yield begun
     begun.end()
-
-
-@contextlib.contextmanager
-def optuna_study(url: str, name: str) -> Iterator[optuna.Study]:
-    """A study as Optuna reads it."""
-    storage = optuna.storages.RDBStorage(url)
-    yield optuna.load_study(storage=storage, study_name=name)
-    storage.remove_session()
-    storage.engine.dispose()
-
-
-def check_study(processes: Processes, name: str = "planted") -> Study:
-    """What must hold of every study, whatever happened to its processes."""
-    study = Study.open(name, storage=processes.url, out=processes.folder / "runs")
-    trials = study.trials
-    assert [trial.number for trial in trials] == list(range(len(trials)))
-    assert len({trial.uuid for trial in trials}) == len(trials)
-    assert len({trial.digest for trial in trials}) == len(trials)
-    assert processes.reported().items() <= {trial.digest: trial.state for trial in trials}.items()
-    with Repository.open(processes.url, create=False) as repository:
-        stored = repository.study(name)
-        assert stored.claims.running() == []
-    with optuna_study(processes.url, name) as theirs:
-        mirrored, best = theirs.trials, theirs.best_trials
-    assert [t.number for t in mirrored] == [t.number for t in trials]
-    assert all(trial.state.is_finished() for trial in mirrored)
-    front = {trial.number for trial in study.front()}
-    assert front == {t.number for t in pareto.front(trials, study.objectives).trials}
-    values = {tuple(trial.values) for trial in best}
-    shown = [o.name for o in study.objectives]
-    assert {tuple(t.measurements[o].value for o in shown) for t in study.front()} == values
-    for trial in trials:
-        assert trial.artefact is None or trial.number in front
-        if trial.artefact is not None:
-            path = study.folder / trial.artefact.path
-            assert export.sha256(path) == trial.artefact.sha256
-    if is_sqlite(make_url(processes.url)):
-        with closing(sqlite3.connect(str(make_url(processes.url).database))) as connection:
-            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    return study
-
-
-def finish(processes: Processes, more: int = 3) -> Study:
-    """Lets the study come to an end in peace."""
-    with Repository.open(processes.url, create=False) as repository:
-        ran = sum(trial.worker is not None for trial in repository.study("planted").trials())
-    processes.ended_well(processes.search("--workers", "2", "--trials", str(ran + more)))
-    study = check_study(processes)
-    assert sum(trial.worker is not None for trial in study.trials) >= ran + more
-    left = [path.name for path in (study.folder / "trainings").iterdir()]
-    assert left == []
-    return study
 
 
 @BACKENDS
@@ -213,13 +66,13 @@ def test_kills_at_random_times_lose_nothing_and_leave_nothing(processes: Process
         time.sleep(draw.uniform(0.0, 3.0))
         victims = {"search": search, "worker": worker}
         name = draw.choice(list(victims))
-        family = _family(victims[name])
-        whole = draw.random() < 0.6 or len(family) < 2
-        family[0 if whole else 1].kill()
+        members = family(victims[name])
+        whole = draw.random() < 0.6 or len(members) < 2
+        members[0 if whole else 1].kill()
         if whole:
             victims[name].wait(timeout=20)
             # What it ran ends with it: nobody else is told what becomes of such a training.
-            assert psutil.wait_procs(family, timeout=20)[1] == []
+            assert psutil.wait_procs(members, timeout=20)[1] == []
             again = processes.search if name == "search" else processes.worker
             process = again("--workers", "1")
             search, worker = (process, worker) if name == "search" else (search, process)
@@ -264,7 +117,7 @@ class Quick:
 
     def await_end(self, numbers: Collection[int], seconds: float = 240.0) -> None:
         """Waits until they have come to their end."""
-        _await(lambda: all(self.uuids(n)[-1:] == ["end"] for n in numbers), seconds)
+        wait_until(lambda: all(self.uuids(n)[-1:] == ["end"] for n in numbers), seconds)
 
     def recorded(self) -> list[str]:
         """What all have recorded, those that were killed too."""
@@ -312,11 +165,11 @@ def test_quick_processes_killed_again_and_again_double_nothing(url: str, tmp_pat
         for _ in range(20):
             position = draw.randrange(3)
             victim = numbers[position]
-            _await(lambda victim=victim: quick.uuids(victim))  # type: ignore[misc]
+            wait_until(lambda victim=victim: quick.uuids(victim))  # type: ignore[misc]
             time.sleep(draw.uniform(0.0, 0.05))
             os.kill(victim, signal.SIGKILL)
             numbers[position] = quick.begin()
-        _await(lambda: all(quick.uuids(number) for number in numbers))
+        wait_until(lambda: all(quick.uuids(number) for number in numbers))
         stored = repository.study("quick")
         count = len(stored.trials()) + 30
         stored.set_budget(StoredBudget(trials=count))
@@ -339,12 +192,14 @@ def test_a_server_restarted_in_the_middle_is_waited_for(
     tmp_path: Path,
 ) -> None:
     space_file(SPACE.replace("LEASE", "60s"))
-    processes = Processes(tmp_path, postgresql.new_database(), unruly)
+    # Any password will do here; none may be shown or stored.
+    named = make_url(postgresql.new_database()).set(password="secret-word")
+    processes = Processes(tmp_path, named.render_as_string(hide_password=False), unruly)
     try:
         search = processes.search("--workers", "1", "--trials", "14")
         processes.await_trials(1)
         worker = processes.worker("--workers", "1")
-        _await(lambda: processes.joined(worker))
+        wait_until(lambda: processes.joined(worker))
         for _ in range(2):
             postgresql.stop()
             time.sleep(2.0)
@@ -354,6 +209,10 @@ def test_a_server_restarted_in_the_middle_is_waited_for(
         study = check_study(processes)
         assert [trial.state for trial in study.trials] == ["complete"] * 14
         assert processes.requeued() == []
+        written = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert len(written) > 10
+        assert [path for path in written if b"secret-word" in path.read_bytes()] == []
+        assert "secret-word" not in repr(study)
     finally:
         postgresql.start()
         processes.end()
@@ -368,7 +227,7 @@ def test_a_worker_stopped_for_longer_than_its_lease_doubles_nothing_when_it_retu
     processes.await_trials(1)
     worker = processes.worker("--workers", "1")
 
-    _await(lambda: processes.claimed(worker))
+    wait_until(lambda: processes.claimed(worker))
     time.sleep(0.5)
     worker.send_signal(signal.SIGSTOP)
     held = processes.claimed(worker)
@@ -378,7 +237,7 @@ def test_a_worker_stopped_for_longer_than_its_lease_doubles_nothing_when_it_retu
             return {trial.uuid for trial in repository.study("planted").trials()}
 
     # It was stopped between two trials, or somebody else finishes what it had.
-    _await(lambda: held <= recorded())
+    wait_until(lambda: held <= recorded())
     time.sleep(0.2)
     worker.send_signal(signal.SIGCONT)
     processes.await_trials(len(processes.reported()) + 3)
