@@ -1,6 +1,6 @@
 """First-party ranks."""
 
-from automl_rec.plugin import Choice, Component, Float, hookimpl
+from automl_rec.plugin import Choice, Component, Float, Value, hookimpl
 
 AUTOML_REC_API = (1, 0)
 
@@ -13,20 +13,27 @@ FULL = Component(
     neutral=True,
 )
 
+BUDGETED: dict[str, tuple[Value, ...]] = {"allocation": ("global", "welore")}
+
 SVD = Component(
     kind="rank",
     name="svd",
     summary="Truncated singular value decomposition of every weight it makes smaller.",
     source=(
-        "Eckart and Young, 1936; balanced factors U S^1/2 and V S^1/2 after training, one share of "
-        "ranks for all weights or one share of the sum of squares. Weights that factors would not "
-        "make smaller stay whole; of item-item weights the diagonal stays 0."
+        "Eckart and Young, 1936; balanced factors U S^1/2 and V S^1/2 after training. Ranks are a "
+        "share of each weight, hold a share of its sum of squares, or are the most important ones "
+        "of all weights within a budget: by energy for each number, or by singular values "
+        "normalised as in WeLore (Jaiswal et al., arXiv 2407.11239, without training afterwards). "
+        "Weights that factors would not make smaller stay whole; of item-item weights the diagonal "
+        "stays 0."
     ),
     implementation="automl_rec_rank.svd:Svd",
     hyperparameters={
-        "allocation": Choice(("uniform", "energy"), "uniform"),
+        "allocation": Choice(("uniform", "energy", "global", "welore"), "uniform"),
         "ratio": Float(0.01, 1.0, 0.25, log=True, only_if={"allocation": ("uniform",)}),
         "energy": Float(0.3, 0.999, 0.95, only_if={"allocation": ("energy",)}),
+        "budget": Float(0.01, 1.0, 0.25, log=True, only_if=BUDGETED),
+        "least_saving": Float(0.0, 0.9, 0.0, search=False, only_if={"allocation": ("welore",)}),
     },
 )
 

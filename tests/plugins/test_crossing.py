@@ -64,7 +64,11 @@ SETTINGS: dict[tuple[Kind, str], list[dict[str, Value]]] = {
     ],
     ("embedding", "dpq"): [{"sized_by": "parts", "parts": 2, "words": 8}],
     ("embedding", "mgqe"): [{"sized_by": "parts", "parts": 2, "words": 16}],
-    ("rank", "svd"): [{"ratio": 0.3}, {"allocation": "energy", "energy": 0.6}],
+    ("rank", "svd"): [
+        {"ratio": 0.3},
+        {"allocation": "energy", "energy": 0.6},
+        {"allocation": "global", "budget": 0.8},
+    ],
     ("sparsity", "magnitude"): [
         {"density": 0.2},
         {"density": 0.7},
@@ -235,7 +239,7 @@ def test_bytes_are_exact_unless_values_decide_them() -> None:
         if configuration.model.name not in {"bpr-mf", "dlrm", "ease", "item-knn"}:
             continue
         bounds = price(configuration, catalog_of(configuration.model.name), REGISTRY).bytes
-        decided = {"energy", "global"}
+        decided = {"energy", "global", "welore"}
         parts = (configuration.rank, configuration.sparsity)
         open_ended = any(decided & set(p.hyperparameters.values()) for p in parts if p)
         if not open_ended and configuration.model.name not in SPARSE:
