@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from automl_rec.calibration import answer
 from automl_rec.costs import weights_of
 from automl_rec.errors import ExportError, Infeasible
 from automl_rec.plugin import (
@@ -15,6 +17,7 @@ from automl_rec.plugin import (
     Kind,
     Layers,
     Leaf,
+    Linear,
     Matrix,
     Model,
     Rank,
@@ -120,6 +123,8 @@ def finalize(built: Built) -> Served:
             weight.freeze()
         settle(built)
         if built.rank is not None:
+            calibrated = partial(answer, built.model, built.layers.catalog)
+            built.rank.calibrate(built.low_rank, _biases(built.model), calibrated)
             built.rank.compress(built.low_rank)
         if built.sparsity is not None:
             built.sparsity.compress(built.prunable)
@@ -150,6 +155,12 @@ def restore(
             f"{reason or type(error).__name__}. "
             f"Export the configuration again with the plugins installed now."
         ) from error
+
+
+def _biases(model: Model) -> dict[str, nn.Parameter]:
+    """What linears add to the products of their weights, by the names of these."""
+    linears = (part for part in model.modules() if isinstance(part, Linear))
+    return {part.weight.name: part.bias for part in linears if part.bias is not None}
 
 
 def _scheme(kind: Kind, configuration: Configuration, registry: Registry) -> Any:

@@ -20,8 +20,8 @@ from automl_rec.data.row_batches import unlabelled
 from automl_rec.data.row_encoding import RowEncoding
 from automl_rec.data.table import open_table
 from automl_rec.errors import DataError, ExportError
-from automl_rec.objectives.ranking import CHUNK_SCORES, NO_ITEM, requests_of, shown
-from automl_rec.plugin import Histories
+from automl_rec.objectives.ranking import CHUNK_SCORES, NO_ITEM, shown
+from automl_rec.plugin import Histories, Requests
 from automl_rec.registry import Registry
 from automl_rec.served import Served
 from automl_rec.space.configuration import Configuration
@@ -79,7 +79,7 @@ class Recommender:
         return pl.concat(parts) if parts else self._lists(numbers, k)
 
     def _lists(self, users: npt.NDArray[np.int64], k: int) -> pl.DataFrame:
-        requests = requests_of(self.known, users)
+        requests = Requests.of(self.known, users)
         scores = self.served.scores(requests) if len(users) else torch.empty(0, len(self.item_ids))
         items = shown(self.served, scores, requests, k)
         values = scores.gather(1, items.clamp(min=0)).reshape(-1).numpy()

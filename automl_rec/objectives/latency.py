@@ -11,8 +11,8 @@ import torch
 
 from automl_rec.costs import PRICED_ROWS
 from automl_rec.data.row_batches import rows_of
-from automl_rec.objectives.ranking import requests_of, shown
-from automl_rec.plugin import Histories, RowTable
+from automl_rec.objectives.ranking import shown
+from automl_rec.plugin import Histories, Requests, RowTable
 from automl_rec.served import Served
 
 WARM_UP = 10
@@ -98,7 +98,7 @@ def _judgement(served: Served, table: RowTable, start: int, size: int) -> float:
 
 
 def _answer(served: Served, known: Histories, users: npt.NDArray[np.int64]) -> float:
-    requests = requests_of(known, users)
+    requests = Requests.of(known, users)
     start = time.perf_counter()
     shown(served, served.scores(requests), requests, LIST_LENGTH)
     return time.perf_counter() - start

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from automl_rec.costs import PRICED_ROWS
 from automl_rec.data.row_batches import rows_of
-from automl_rec.objectives.ranking import requests_of
-from automl_rec.plugin import Catalog, Feature, Field, Histories, RowTable
+from automl_rec.plugin import Catalog, Feature, Field, Histories, Requests, RowTable
 from automl_rec.served import Served
 
 DATA = (Catalog, Feature, Field, Histories, RowTable)
@@ -31,7 +30,7 @@ def resident_bytes(served: Served, asked: Histories | RowTable) -> int:
     if isinstance(asked, RowTable):
         served.logits(rows_of(asked, 0, min(PRICED_ROWS, len(asked))))
     else:
-        served.scores(requests_of(asked, np.zeros(1, np.int64)))
+        served.scores(Requests.of(asked, np.zeros(1, np.int64)))
     return sum(dict(_arrays(served.model, set())).values())
 
 

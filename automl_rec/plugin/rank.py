@@ -1,7 +1,9 @@
 """Ranks: products of narrow factors in place of whole weights."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+from torch import nn
 
 from automl_rec.plugin.form import Form
 from automl_rec.plugin.weight import Weight
@@ -18,6 +20,25 @@ class Rank(ABC):
     @abstractmethod
     def price(self, forms: Mapping[str, Form]) -> dict[str, Form]:
         """The forms after `compress`; intervals where values decide the rank."""
+
+    def calibrate(
+        self,
+        weights: Mapping[str, Weight],
+        biases: Mapping[str, nn.Parameter],
+        answer: Callable[[], None],
+    ) -> None:
+        """Sees what finished weights give for the train part; called before `compress`.
+
+        A rank that wants to see sets ``weight.matrix`` to a matrix of its own, which passes on what
+        it is asked and takes notes, calls ``answer``, and sets the matrices back.
+
+        Args:
+            weights: those of `compress`.
+            biases: name of a weight -> (rows,) what its linear adds to the products, where it adds
+                anything; `compress` may change them.
+            answer: lets the model score all items for users of the train part, or judge its rows,
+                as in service; a sample of them where they are many.
+        """
 
     @abstractmethod
     def compress(self, weights: Mapping[str, Weight]) -> None:

@@ -37,8 +37,28 @@ SVD = Component(
     },
 )
 
+AFM = Component(
+    kind="rank",
+    name="afm",
+    summary="Principal components of what weights give for the train part, not of the weights.",
+    source=(
+        "Yu and Wu, AAAI 2023 (atomic feature mimicking), for click-through rates Yu et al., KDD "
+        "2024. Products of linears about their mean, which the bias takes in; rows of tables as "
+        "they are looked up, about 0. The model answers for a sample of train to be watched; what "
+        "nobody sees is factored as by svd. Nothing is trained afterwards, and linears that follow "
+        "each other are not fused."
+    ),
+    implementation="automl_rec_rank.afm:Afm",
+    hyperparameters={
+        "allocation": Choice(("uniform", "energy", "global"), "uniform"),
+        "ratio": Float(0.01, 1.0, 0.25, log=True, only_if={"allocation": ("uniform",)}),
+        "energy": Float(0.3, 0.999, 0.95, only_if={"allocation": ("energy",)}),
+        "budget": Float(0.01, 1.0, 0.25, log=True, only_if={"allocation": ("global",)}),
+    },
+)
+
 
 @hookimpl
 def register_ranks() -> list[Component]:
     """Returns the ranks of this package."""
-    return [FULL, SVD]
+    return [AFM, FULL, SVD]

@@ -109,7 +109,7 @@ class Allocation(ABC):
         sizes = self.sizes(forms)
         if self.reads_energies:
             for size in sizes.values():
-                _refuse_large(size)
+                refuse_large(size)
         bounds = self.bounds(sizes)
         return {name: _priced(form, sizes[name], bounds[name]) for name, form in forms.items()}
 
@@ -220,9 +220,21 @@ class Budget(Allocation):
         return limit
 
 
+def allocation_of(name: str, ratio: float, energy: float, budget: Budget) -> Allocation:
+    """The rule of a name: ``"uniform"``, ``"energy"``, or by budget."""
+    by_weight: dict[str, Allocation] = {"uniform": Uniform(ratio), "energy": Energy(energy)}
+    return by_weight.get(name, budget)
+
+
 def by_energy(energies: Tensor, size: Size) -> Tensor:
     """Energy gained for each number that a rank takes."""
     return energies / (size.rows + size.columns)
+
+
+def by_share(energies: Tensor, size: Size) -> Tensor:
+    """Share of its weight's energy gained for each number that a rank takes."""
+    total = energies.sum()
+    return by_energy(energies / total if total > 0 else energies, size)
 
 
 def by_normalised_values(energies: Tensor, size: Size) -> Tensor:
@@ -232,12 +244,17 @@ def by_normalised_values(energies: Tensor, size: Size) -> Tensor:
     return values / values[0] if values[0] > 0 else values
 
 
-def _refuse_large(size: Size) -> None:
+def refuse_large(size: Size) -> None:
+    """Refuses a weight whose whole spectrum would take minutes.
+
+    Raises:
+        Infeasible: its narrow side is too large.
+    """
     if size.most and size.narrow > LARGEST_SPECTRUM:
         raise Infeasible(
-            f"Ranks by values need the whole spectrum of a weight of {size.rows:,} x "
+            f"This rank needs the whole spectrum of a weight of {size.rows:,} x "
             f"{size.columns:,}, which is done up to a narrow side of {LARGEST_SPECTRUM:,}. "
-            f"Use allocation: uniform."
+            f"Use svd with allocation: uniform."
         )
 
 

@@ -7,10 +7,8 @@ from torch import Tensor
 
 from automl_rec.plugin import Form, Rank, Weight
 from automl_rec_rank.allocation import (
-    Allocation,
     Budget,
-    Energy,
-    Uniform,
+    allocation_of,
     by_energy,
     by_normalised_values,
 )
@@ -57,7 +55,10 @@ class Svd(Rank):
             budget: share of the numbers of all weights together.
             least_saving: share of a weight's numbers that factors must save for it to be factored.
         """
-        self._allocation = _allocation(allocation, ratio, energy, budget, least_saving)
+        shared = Budget(budget, by_energy)
+        if allocation == "welore":
+            shared = Budget(budget, by_normalised_values, least_saving)
+        self._allocation = allocation_of(allocation, ratio, energy, shared)
 
     def price(self, forms: Mapping[str, Form]) -> dict[str, Form]:
         """See `Rank.price`; exact under the uniform allocation.
@@ -87,15 +88,3 @@ def _factors(matrix: Tensor, rank: int, spectrum: Spectrum | None) -> tuple[Tens
         return leading_factors(matrix, rank)
     whole = Spectrum.of(matrix) if spectrum is None else spectrum
     return whole.factors(rank)
-
-
-def _allocation(
-    name: str, ratio: float, energy: float, budget: float, least_saving: float
-) -> Allocation:
-    if name == "uniform":
-        return Uniform(ratio)
-    if name == "energy":
-        return Energy(energy)
-    if name == "global":
-        return Budget(budget, by_energy)
-    return Budget(budget, by_normalised_values, least_saving)

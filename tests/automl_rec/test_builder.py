@@ -16,7 +16,6 @@ import torch
 from automl_rec.builder import build, finalize, restore
 from automl_rec.data import Prepared
 from automl_rec.errors import ExportError, Infeasible
-from automl_rec.objectives.ranking import requests_of
 from automl_rec.plugin import (
     ClosedFormModel,
     CodebookMatrix,
@@ -29,6 +28,7 @@ from automl_rec.plugin import (
     Interval,
     Kind,
     PlainTable,
+    Requests,
     Table,
     Weight,
     dense_form,
@@ -78,7 +78,7 @@ def test_price_is_exact_and_restoring_changes_no_bit(
     assert priced.operations.low <= served.operations.low
     assert served.operations.high <= priced.operations.high
     restored = restore(configuration, prepared.catalog, registry, served.structure(), tensors)
-    requests = requests_of(prepared.known("validation"), torch.arange(60).numpy())
+    requests = Requests.of(prepared.known("validation"), torch.arange(60).numpy())
     assert torch.equal(served.scores(requests), restored.scores(requests))
     assert restored.structure() == served.structure()
 

@@ -64,6 +64,7 @@ SETTINGS: dict[tuple[Kind, str], list[dict[str, Value]]] = {
     ],
     ("embedding", "dpq"): [{"sized_by": "parts", "parts": 2, "words": 8}],
     ("embedding", "mgqe"): [{"sized_by": "parts", "parts": 2, "words": 16}],
+    ("rank", "afm"): [{"ratio": 0.3}, {"allocation": "energy", "energy": 0.6}],
     ("rank", "svd"): [
         {"ratio": 0.3},
         {"allocation": "energy", "energy": 0.6},
