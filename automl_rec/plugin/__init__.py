@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from automl_rec.plugin.matrices.corner import CornerMatrix
     from automl_rec.plugin.matrices.dense import DenseMatrix, from_integers
     from automl_rec.plugin.matrices.keeping import keep, keep_shape
-    from automl_rec.plugin.matrices.leaves import map_leaves
+    from automl_rec.plugin.matrices.leaves import leaves, map_leaves
     from automl_rec.plugin.matrices.low_rank import LowRankMatrix
     from automl_rec.plugin.matrices.matrix import Matrix
     from automl_rec.plugin.matrices.quantising import quantise
@@ -99,7 +99,7 @@ _HOMES = {
     "matrices.corner": ("CornerMatrix",),
     "matrices.dense": ("DenseMatrix", "from_integers"),
     "matrices.keeping": ("keep", "keep_shape"),
-    "matrices.leaves": ("map_leaves",),
+    "matrices.leaves": ("leaves", "map_leaves"),
     "matrices.low_rank": ("LowRankMatrix",),
     "matrices.matrix": ("Matrix",),
     "matrices.quantising": ("quantise",),
@@ -197,6 +197,7 @@ __all__ = [
     "keep",
     "keep_shape",
     "layout_bytes",
+    "leaves",
     "map_leaves",
     "quantise",
 ]

@@ -41,7 +41,7 @@ class Layers:
         fields: name -> what was asked of each of them.
         private: name -> table that belongs to the model alone and is never compressed.
         weights: name -> weight, those of tables included.
-        masked: whether a sparsity will mask weights while they train.
+        compressed: whether a rank or sparsity acts on weights while they train.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Layers:
         generator: torch.Generator,
         embedding: TableMaker | None = None,
         *,
-        masked: bool = False,
+        compressed: bool = False,
     ) -> None:
-        self.catalog, self.generator, self.masked = catalog, generator, masked
+        self.catalog, self.generator, self.compressed = catalog, generator, compressed
         self._embedding = embedding
         self.tables: dict[str, Table] = {}
         self.fields: dict[str, Field] = {}
@@ -149,7 +149,7 @@ class Layers:
             table: Table = PlainTable(field, self.generator)
         else:
             table = self._embedding.table(field, self.generator)
-        table.exact = table.exact and not self.masked
+        table.exact = table.exact and not self.compressed
         return table
 
     def _add(self, weight: Weight) -> None:

@@ -11,7 +11,7 @@ from automl_rec.plugin.form import Form, Interval, dense_form
 from automl_rec.plugin.matrices.corner import cut
 from automl_rec.plugin.matrices.keeping import from_scipy
 from automl_rec.plugin.matrices.matrix import Matrix
-from automl_rec.plugin.matrices.trainable import TrainableMatrix, store
+from automl_rec.plugin.matrices.trainable import TrainableMatrix
 
 Role: TypeAlias = Literal["table", "linear", "item-item"]
 
@@ -73,8 +73,13 @@ class Weight(nn.Module):
         )
 
     @property
+    def in_training(self) -> bool:
+        """Whether the matrix is one that learns, and not yet a stored one."""
+        return any(True for _ in self.matrix.parameters())
+
+    @property
     def trainable(self) -> nn.Parameter:
-        """The (rows, columns) parameter under training."""
+        """The (rows, columns) parameter under training, where no rank has divided it."""
         assert isinstance(self.matrix, TrainableMatrix), f"{self.name} is no longer under training"
         return self.matrix.weight
 
@@ -101,5 +106,4 @@ class Weight(nn.Module):
 
     def freeze(self) -> None:
         """Turns a matrix under training into a stored one, of its corner alone."""
-        if isinstance(self.matrix, TrainableMatrix):
-            self.matrix = cut(store(self.matrix), *self.corner)
+        self.matrix = cut(self.matrix.stored(), *self.corner)

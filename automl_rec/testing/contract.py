@@ -86,9 +86,7 @@ def learn(built: Built, catalog: Catalog, *, seed: int = 0) -> None:
         lambda: (float(next(better)), 0.0),
         settings=built.training,
         seed=seed,
-        cycle=built.embedding,
-        sparsity=built.sparsity,
-        weights=built.prunable,
+        cycles=built.cycles,
     )
 
 

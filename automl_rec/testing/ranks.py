@@ -9,10 +9,10 @@ from automl_rec.plugin import Catalog, Kind
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Configuration
 from automl_rec.testing.contract import configuration_of, trained
-from automl_rec.testing.suite import CompressionSuite
+from automl_rec.testing.life_cycles import LifeCycleTests
 
 
-class RankTests(CompressionSuite):
+class RankTests(LifeCycleTests):
     """Tests every rank must pass; subclass it and set ``name``."""
 
     kind: ClassVar[Kind] = "rank"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from automl_rec.plugin import Sparsity, TrainedModel, Value, Weight
+from automl_rec.plugin import TrainedModel, Value
 from automl_rec.training.checkpoint import Checkpoint, entries_kept, state_of
 from automl_rec.training.progress import Direction, Progress, Stop, Training
 from automl_rec.training.resumption import TrainingFile
@@ -33,10 +33,6 @@ class Stretch:
         self._watch = _Watch(model, int(settings["patience"]))
         self._curve: list[Progress] = []
         self._stopped: Stop | None = None
-
-    def mask(self, sparsity: Sparsity, weights: Mapping[str, Weight]) -> None:
-        """Lets a sparsity act after every step."""
-        self._steps.mask(sparsity, weights)
 
     def to_the_end(
         self, validate: Callable[[], tuple[float, float]], report: Callable[[Progress], bool]
@@ -96,7 +92,7 @@ class Stretch:
 class _Watch:
     """Keeps the best weights and counts the validations since.
 
-    While a sparsity still removes entries, a later state replaces an earlier, better one: it was
+    While masks still take something away, a later state replaces an earlier, better one: it was
     better because it was larger.
     """
 

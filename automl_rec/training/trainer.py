@@ -12,11 +12,10 @@ from automl_rec.plugin import (
     Catalog,
     LifeCycle,
     Phase,
-    Sparsity,
     TrainedModel,
     Value,
-    Weight,
 )
+from automl_rec.training.joining import Joined
 from automl_rec.training.progress import Direction, Progress, Training
 from automl_rec.training.resumption import TrainingFile
 from automl_rec.training.seeding import generator_for, seed_for
@@ -31,9 +30,7 @@ def train(
     *,
     settings: Mapping[str, Value],
     seed: int,
-    cycle: LifeCycle | None = None,
-    sparsity: Sparsity | None = None,
-    weights: Mapping[str, Weight] | None = None,
+    cycles: Sequence[LifeCycle] = (),
     report: Callable[[Progress], bool] | None = None,
     seconds: float | None = None,
     file: TrainingFile | None = None,
@@ -52,9 +49,7 @@ def train(
         settings: ``learning_rate``, ``batch_size``, ``epochs``, ``patience`` and
             ``evaluate_every``, as `automl_rec.plugin.gradient_training` declares them.
         seed: source of every random draw.
-        cycle: what acts beside the gradient, in its phases.
-        sparsity: acts after every step of the last phase if it masks weights in training.
-        weights: the weights that ``sparsity`` may mask.
+        cycles: what acts beside the gradient, in the order in which it is called; see `Joined`.
         report: told of every validation of the last phase; False ends the training.
         seconds: wall seconds, everything included, after which training ends, each phase at its
             share of them; an epoch cut short is validated only if there is no other.
@@ -66,16 +61,15 @@ def train(
         DivergenceError: the loss or the weights stopped being finite.
         StorageError: the file is of another training, or cannot be read or written.
     """
-    cycle = cycle or LifeCycle()
+    cycle = Joined(cycles)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "model"))
         with torch.no_grad():
             model.begin(catalog, generator_for(seed, "begin"))
         clock = Clock(time.monotonic(), math.inf if seconds is None else seconds)
-        mask = sparsity if sparsity is not None and sparsity.masks_in_training else None
         training = _Phases(model, cycle, catalog, settings, seed, clock, file, direction)
         try:
-            return training.to_the_end(validate, report or _go_on, mask, weights or {})
+            return training.to_the_end(validate, report or _go_on)
         finally:
             model.eval()
 
@@ -105,8 +99,6 @@ class _Phases:
         self,
         validate: Callable[[], tuple[float, float]],
         report: Callable[[Progress], bool],
-        mask: Sparsity | None,
-        weights: Mapping[str, Weight],
     ) -> Training:
         """Runs every phase, from its file if there is one."""
         phases = self._cycle.phases
@@ -119,8 +111,6 @@ class _Phases:
                 self._enter(phases, number)
             last = number == len(phases) - 1
             stretch = self._stretch(number)
-            if last and mask is not None:
-                stretch.mask(mask, weights)
             if found is not None and number == first:
                 stretch.resume(*found)
             training = stretch.to_the_end(validate, report if last else _go_on)

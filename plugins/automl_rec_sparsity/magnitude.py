@@ -12,10 +12,13 @@ from automl_rec.plugin import (
     CsrMatrix,
     Form,
     Matrix,
+    Phase,
     Sparsity,
+    Step,
     TrainableMatrix,
     Weight,
     keep,
+    leaves,
     map_leaves,
 )
 from automl_rec_sparsity.bounds import kept_of_each, kept_overall
@@ -61,31 +64,39 @@ class Magnitude(Sparsity):
         self._gradual = mode == "gradual"
         self._start, self._end, self._every = start, end, every
         self._trained: list[TrainableMatrix] = []
-        self._schedule = CubicSchedule.over(1, density, start, end, every)
 
     @property
-    def masks_in_training(self) -> bool:
-        """See `Sparsity.masks_in_training`."""
+    def acts_in_training(self) -> bool:
+        """See `Sparsity.acts_in_training`."""
         return self._gradual
 
-    def begin(self, weights: Mapping[str, Weight], total_steps: int) -> None:
-        """See `Sparsity.begin`."""
-        matrices = (weight.matrix for weight in weights.values())
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """See `LifeCycle.phases`: what is trained before the last is not pruned."""
+        return (Phase("prune"),) if self._gradual else ()
+
+    def join(self, weights: Mapping[str, Weight]) -> None:
+        """See `Sparsity.join`."""
+        matrices = (leaf for weight in weights.values() for leaf in leaves(weight.matrix))
         self._trained = [matrix for matrix in matrices if isinstance(matrix, TrainableMatrix)]
-        self._schedule = CubicSchedule.over(
-            total_steps, self.density, self._start, self._end, self._every
-        )
         for matrix in self._trained:
             matrix.mask = torch.ones_like(matrix.weight)
 
-    def after_step(self, step: int) -> None:
-        """See `Sparsity.after_step`."""
-        if not self._schedule.updates_at(step):
+    def begin(self, phase: Phase, generator: torch.Generator) -> None:
+        """See `LifeCycle.begin`: everything is inside the masks."""
+        for matrix in self._trained:
+            assert matrix.mask is not None, "masks are set when it joins"
+            matrix.mask.fill_(1.0)
+
+    def after_step(self, step: Step) -> None:
+        """See `LifeCycle.after_step`."""
+        schedule = CubicSchedule.over(step.total, self.density, self._start, self._end, self._every)
+        if not schedule.updates_at(step.number):
             return
         values = [matrix.weight.detach() for matrix in self._trained]
-        kept = self._chosen([self._entries(v) for v in values], self._schedule.density_at(step))
+        kept = self._chosen([self._entries(v) for v in values], schedule.density_at(step.number))
         for matrix, own in zip(self._trained, kept, strict=True):
-            assert matrix.mask is not None, "masks are set when training begins"
+            assert matrix.mask is not None, "masks are set when it joins"
             matrix.mask.copy_(own.reshape(matrix.mask.shape))
 
     def price(self, forms: Mapping[str, Form]) -> dict[str, Form]:
@@ -98,8 +109,8 @@ class Magnitude(Sparsity):
         """See `Sparsity.compress`."""
         dense = {name: weight for name, weight in weights.items() if weight.limit is None}
         sparse = {name: _csr(w.matrix) for name, w in weights.items() if w.limit is not None}
-        leaves = [leaf for weight in dense.values() for leaf in _leaves(weight.matrix)]
-        entries = [self._entries(leaf.dense()) for leaf in leaves]
+        stored = [leaf for weight in dense.values() for leaf in leaves(weight.matrix)]
+        entries = [self._entries(leaf.dense()) for leaf in stored]
         entries += [_present(matrix) for matrix in sparse.values()]
         kept = iter(self._chosen(entries, self.density))
         for weight in dense.values():
@@ -117,17 +128,6 @@ class Magnitude(Sparsity):
         """Every entry of values (N, D)."""
         spared = largest_of_each_row(values).reshape(-1) if self.spare_rows else None
         return Entries(values.abs().reshape(-1), values.numel(), spared)
-
-
-def _leaves(matrix: Matrix) -> list[Matrix]:
-    found: list[Matrix] = []
-
-    def note(leaf: Matrix) -> Matrix:
-        found.append(leaf)
-        return leaf
-
-    map_leaves(matrix, note)
-    return found
 
 
 def _kept(leaf: Matrix, kept: Tensor) -> Matrix:

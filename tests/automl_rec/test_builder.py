@@ -96,6 +96,15 @@ def test_masks_in_training_are_refused_for_closed_forms(
         price(Configuration(EASE, sparsity=GRADUAL), prepared.catalog, registry)
 
 
+def test_masks_in_training_are_refused_beside_a_rank_that_would_fill_them(
+    prepared: Prepared, registry: Registry
+) -> None:
+    parts: dict[Kind, Chosen] = {"rank": SVD, "sparsity": GRADUAL}
+    configuration = configuration_of(registry, "bpr-mf", None, parts)
+    with pytest.raises(Infeasible, match=r"magnitude masks .* but svd would fill them again"):
+        build(configuration, prepared.catalog, registry, seed=0)
+
+
 def test_tensors_of_another_configuration_are_refused(
     prepared: Prepared, registry: Registry
 ) -> None:

@@ -153,15 +153,22 @@ def refusal(configuration: Configuration) -> str | None:
     """Why a configuration must be refused."""
     sparsity, rank = configuration.sparsity, configuration.rank
     model = REGISTRY.component("model", configuration.model.name).load()
-    if sparsity is not None and sparsity.hyperparameters.get("mode") == "gradual":
-        if not issubclass(model, TrainedModel):
-            return "is solved in closed form"
-        if acts(rank):
-            return "would fill them again"
+    parts: dict[Kind, Chosen | None] = {"rank": rank, "sparsity": sparsity}
+    training = {kind: part is not None and in_training(kind, part) for kind, part in parts.items()}
+    if any(training.values()) and not issubclass(model, TrainedModel):
+        return "is solved in closed form"
+    if training["sparsity"] and acts(rank):
+        return "moves its factors itself" if training["rank"] else "would fill them again"
     reason, untouchable = alone(configuration)
     if reason is None and untouchable and (acts(rank) or acts(sparsity)):
         return "finds nothing to act on"
     return reason
+
+
+def in_training(kind: Kind, part: Chosen) -> bool:
+    """Whether a rank or sparsity acts while a model trains."""
+    made = REGISTRY.component(kind, part.name).load()(**part.hyperparameters)
+    return bool(made.acts_in_training)
 
 
 def alone(configuration: Configuration) -> tuple[str | None, bool]:

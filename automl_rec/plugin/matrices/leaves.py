@@ -9,6 +9,18 @@ from automl_rec.plugin.matrices.low_rank import LowRankMatrix
 from automl_rec.plugin.matrices.matrix import Matrix
 
 
+def leaves(matrix: Matrix) -> list[Matrix]:
+    """What a matrix is made of, in the order of `map_leaves`."""
+    found: list[Matrix] = []
+
+    def note(leaf: Matrix) -> Matrix:
+        found.append(leaf)
+        return leaf
+
+    map_leaves(matrix, note)
+    return found
+
+
 def map_leaves(matrix: Matrix, change: Callable[[Matrix], Matrix]) -> Matrix:
     """The matrix with what it is made of changed: factors, corner, codebook, pieces, or itself."""
     if isinstance(matrix, CodebookMatrix):

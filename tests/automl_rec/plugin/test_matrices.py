@@ -30,7 +30,6 @@ from automl_rec.plugin import (
 from automl_rec.plugin.matrices.corner import cut
 from automl_rec.plugin.matrices.describing import blank, describe
 from automl_rec.plugin.matrices.keeping import from_scipy
-from automl_rec.plugin.matrices.trainable import store
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int16", "int8", "int4")
 
@@ -233,14 +232,14 @@ def test_a_mask_acts_on_every_reading_and_stops_gradients() -> None:
     gradient = matrix.weight.grad
     assert gradient is not None
     assert torch.equal(gradient != 0, matrix.mask != 0)
-    assert torch.equal(store(matrix).dense(), dense)
+    assert torch.equal(matrix.stored().dense(), dense)
 
 
 def test_a_stored_matrix_no_longer_follows_the_parameter() -> None:
     matrix = TrainableMatrix(2, 2)
     with torch.no_grad():
         matrix.weight.fill_(1.0)
-        stored = store(matrix)
+        stored = matrix.stored()
         matrix.weight.fill_(2.0)
     assert torch.equal(stored.dense(), torch.ones(2, 2))
 
@@ -381,3 +380,49 @@ def test_rows_in_blocks_take_the_bytes_of_their_columns_and_multiply_no_zeros() 
     assert form.product_operations == (2100, 2100)
     # Two bits a row, and nine for one place of 300.
     assert form.packed_bytes.low == 99 + 21 * 100 * 4
+
+
+@pytest.mark.parametrize("straight", [False, True])
+def test_slopes_pass_a_straight_mask_alone(*, straight: bool) -> None:
+    matrix = TrainableMatrix(2, 2)
+    matrix.mask = torch.tensor([[1.0, 0.0], [0.5, 1.0]])
+    matrix.straight = straight
+    with torch.no_grad():
+        matrix.weight.copy_(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    for used in (matrix.effective(), matrix.gather(torch.arange(2))):
+        assert used.tolist() == [[1.0, 0.0], [1.5, 4.0]]
+        (slopes,) = torch.autograd.grad(used.sum(), matrix.weight)
+        assert torch.equal(slopes, torch.ones(2, 2) if straight else matrix.mask)
+
+
+def test_factors_under_training_learn_as_their_product() -> None:
+    generator = torch.Generator().manual_seed(0)
+    left, right = TrainableMatrix(5, 2), TrainableMatrix(4, 2)
+    with torch.no_grad():
+        for factor in (left, right):
+            factor.weight.normal_(generator=generator)
+    matrix = LowRankMatrix(left, right)
+    x, ids = torch.randn(3, 4, generator=generator), torch.tensor([0, 3, 3])
+    indptr = torch.tensor([0, 2, 3])
+    product = left.weight @ right.weight.T
+    expected = {
+        "multiply": (matrix.multiply(x), x @ product.T),
+        "project": (matrix.project(product[:, :1].T), product[:, :1].T @ product),
+        "gather": (matrix.gather(ids), product[ids]),
+        "bag": (matrix.bag(indptr, ids), torch.stack([product[[0, 3]].sum(0), product[3]])),
+        "effective": (matrix.effective(), product),
+    }
+    for name, (ours, theirs) in expected.items():
+        torch.testing.assert_close(ours, theirs, msg=name)
+        slopes = [
+            torch.autograd.grad(
+                found.square().sum(), [left.weight, right.weight], retain_graph=True
+            )
+            for found in (ours, theirs)
+        ]
+        for mine, other in zip(*slopes, strict=True):
+            torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4, msg=name)
+    stored = matrix.stored()
+    assert [*stored.parameters()] == []
+    assert torch.equal(stored.dense(), matrix.dense())
+    assert not matrix.dense().requires_grad

@@ -130,7 +130,7 @@ def run(
         validate,
         settings=settings,
         seed=5,
-        cycle=cycle,
+        cycles=() if cycle is None else (cycle,),
         report=report,
         seconds=seconds,
         file=file,

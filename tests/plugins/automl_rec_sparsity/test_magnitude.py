@@ -8,6 +8,7 @@ from automl_rec.plugin import (
     DenseMatrix,
     Form,
     LowRankMatrix,
+    Step,
     TrainableMatrix,
     Use,
     Weight,
@@ -142,6 +143,10 @@ def gradual(density: float, scope: Scope = "uniform") -> Magnitude:
     return Magnitude(density, "gradual", scope, start=0.1, end=0.8, every=3)
 
 
+def step_of(number: int, total: int) -> Step:
+    return Step(number, total, 0.01, lambda: torch.zeros(()))
+
+
 def mask_of(weight: Weight) -> torch.Tensor:
     assert isinstance(weight.matrix, TrainableMatrix)
     assert weight.matrix.mask is not None
@@ -151,7 +156,7 @@ def mask_of(weight: Weight) -> torch.Tensor:
 @pytest.mark.parametrize("scope", ["uniform", "global"])
 def test_masks_only_shrink_and_end_at_the_density(scope: Scope) -> None:
     made, sparsity = weights(stored=False), gradual(0.1, scope)
-    sparsity.begin(made, 50)
+    sparsity.join(made)
     generator = torch.Generator().manual_seed(1)
     left = [sum(int(mask_of(w).sum()) for w in made.values())]
     for step in range(1, 51):
@@ -159,7 +164,7 @@ def test_masks_only_shrink_and_end_at_the_density(scope: Scope) -> None:
             for weight in made.values():
                 noise = torch.randn(weight.rows, weight.columns, generator=generator)
                 weight.trainable.add_(0.1 * noise)
-        sparsity.after_step(step)
+        sparsity.after_step(step_of(step, 50))
         left.append(sum(int(mask_of(w).sum()) for w in made.values()))
     assert left == sorted(left, reverse=True)
     assert left[0] == sum(rows * columns for rows, columns in SHAPES.values())
@@ -173,42 +178,42 @@ def test_a_masked_entry_returns_when_the_others_fall_behind() -> None:
     with torch.no_grad():
         weight.trainable.copy_(torch.tensor([[4.0, 3.0, 2.0, 1.0]]))
     sparsity = Magnitude(0.5, "gradual", "uniform", start=0.0, end=1.0, every=1)
-    sparsity.begin({"w": weight}, 10)
+    sparsity.join({"w": weight})
     for step in range(1, 10):
-        sparsity.after_step(step)
+        sparsity.after_step(step_of(step, 10))
     assert mask_of(weight).tolist() == [[1.0, 1.0, 0.0, 0.0]]
     with torch.no_grad():
         weight.trainable[0, 0] = 0.1
-    sparsity.after_step(10)
+    sparsity.after_step(step_of(10, 10))
     assert mask_of(weight).tolist() == [[0.0, 1.0, 1.0, 0.0]]
 
 
 def test_masks_stay_once_the_schedule_has_ended() -> None:
     made, sparsity = weights(stored=False), gradual(0.1)
-    sparsity.begin(made, 50)
+    sparsity.join(made)
     for step in range(1, 41):
-        sparsity.after_step(step)
+        sparsity.after_step(step_of(step, 50))
     before = mask_of(made["a"]).clone()
     with torch.no_grad():
         made["a"].trainable.neg_().add_(5.0)
     for step in range(41, 51):
-        sparsity.after_step(step)
+        sparsity.after_step(step_of(step, 50))
     assert torch.equal(mask_of(made["a"]), before)
 
 
 def test_density_one_masks_nothing() -> None:
     made, sparsity = weights(stored=False), gradual(1.0)
-    sparsity.begin(made, 50)
+    sparsity.join(made)
     for step in range(1, 51):
-        sparsity.after_step(step)
+        sparsity.after_step(step_of(step, 50))
     assert all(bool((mask_of(weight) == 1).all()) for weight in made.values())
 
 
 def test_a_training_that_ended_early_is_pruned_to_the_full() -> None:
     made, sparsity = weights(stored=False), gradual(0.1)
-    sparsity.begin(made, 50)
+    sparsity.join(made)
     for step in range(1, 21):
-        sparsity.after_step(step)
+        sparsity.after_step(step_of(step, 50))
     assert mask_of(made["a"]).sum() > 0.1 * 1200
     for weight in made.values():
         weight.freeze()
@@ -216,6 +221,6 @@ def test_a_training_that_ended_early_is_pruned_to_the_full() -> None:
     assert [kept(w) for w in made.values()] == [120, 4, 400]
 
 
-def test_only_gradual_pruning_masks_in_training() -> None:
-    assert gradual(0.1).masks_in_training
-    assert not one_shot(0.1).masks_in_training
+def test_only_gradual_pruning_acts_in_training() -> None:
+    assert gradual(0.1).acts_in_training
+    assert not one_shot(0.1).acts_in_training
