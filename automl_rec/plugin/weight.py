@@ -95,7 +95,7 @@ class Weight(nn.Module):
             self.matrix = from_scipy(values)
             return
         with torch.no_grad():
-            self.trainable.copy_(values)
+            self.matrix.assign(values)
 
     def price(self) -> Form:
         """What the weight will occupy if nothing compresses it, before the data are known."""

@@ -1,6 +1,6 @@
 """First-party ranks."""
 
-from automl_rec.plugin import Choice, Component, Float, Value, hookimpl
+from automl_rec.plugin import Choice, Component, Float, Integer, Value, hookimpl
 
 AUTOML_REC_API = (1, 0)
 
@@ -57,8 +57,30 @@ AFM = Component(
     },
 )
 
+MAESTRO = Component(
+    kind="rank",
+    name="maestro",
+    summary="Factors trained so that their first ranks serve alone, while a lasso fades the last.",
+    source=(
+        "Horvath et al., 2023, arXiv 2308.14929: ordered dropout of one weight a step, a group "
+        "lasso on the tails of ranks, progressive shrinking. Ours counts importance relative to "
+        "the first rank, looks at it every so many steps, and distils nothing."
+    ),
+    implementation="automl_rec_rank.maestro:Maestro",
+    hyperparameters={
+        "sized_by": Choice(("importance", "ratio"), "importance"),
+        "lasso": Float(1e-7, 1e-2, 1e-6, log=True),
+        "ratio": Float(0.05, 0.75, 0.25, log=True, only_if={"sized_by": ("ratio",)}),
+        "threshold": Float(
+            1e-6, 0.1, 1e-2, log=True, search=False, only_if={"sized_by": ("importance",)}
+        ),
+        "every": Integer(1, 1000, 100, log=True, search=False),
+        "all_ranks": Choice((False, True), False, search=False),
+    },
+)
+
 
 @hookimpl
 def register_ranks() -> list[Component]:
     """Returns the ranks of this package."""
-    return [AFM, FULL, SVD]
+    return [AFM, FULL, MAESTRO, SVD]

@@ -111,7 +111,7 @@ class Allocation(ABC):
             for size in sizes.values():
                 refuse_large(size)
         bounds = self.bounds(sizes)
-        return {name: _priced(form, sizes[name], bounds[name]) for name, form in forms.items()}
+        return {name: priced(form, sizes[name], bounds[name]) for name, form in forms.items()}
 
     def sizes(self, forms: Mapping[str, Form]) -> dict[str, Size]:
         """The size of every weight."""
@@ -258,7 +258,8 @@ def refuse_large(size: Size) -> None:
         )
 
 
-def _priced(form: Form, size: Size, ranks: Interval) -> Form:
+def priced(form: Form, size: Size, ranks: Interval) -> Form:
+    """The form of a weight at a rank between two; past `Size.most` the form it has."""
     if size.most == 0 or ranks.low > size.most:
         return form
     kept = Interval(ranks.low, min(ranks.high, size.most))

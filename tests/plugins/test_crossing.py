@@ -12,7 +12,18 @@ import torch
 
 from automl_rec.builder import build, finalize
 from automl_rec.errors import Infeasible
-from automl_rec.plugin import Catalog, Choice, Component, Integer, Kind, Table, TrainedModel, Value
+from automl_rec.plugin import (
+    Catalog,
+    Choice,
+    Component,
+    Integer,
+    Kind,
+    Table,
+    TrainableMatrix,
+    TrainedModel,
+    Value,
+    Weight,
+)
 from automl_rec.price import price
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
@@ -65,6 +76,7 @@ SETTINGS: dict[tuple[Kind, str], list[dict[str, Value]]] = {
     ("embedding", "dpq"): [{"sized_by": "parts", "parts": 2, "words": 8}],
     ("embedding", "mgqe"): [{"sized_by": "parts", "parts": 2, "words": 16}],
     ("rank", "afm"): [{"ratio": 0.3}, {"allocation": "energy", "energy": 0.6}],
+    ("rank", "maestro"): [{"every": 1}, {"sized_by": "ratio", "ratio": 0.3}],
     ("rank", "svd"): [
         {"ratio": 0.3},
         {"allocation": "energy", "energy": 0.6},
@@ -162,7 +174,41 @@ def refusal(configuration: Configuration) -> str | None:
     reason, untouchable = alone(configuration)
     if reason is None and untouchable and (acts(rank) or acts(sparsity)):
         return "finds nothing to act on"
+    if reason is None and training["rank"] and not factored(configuration):
+        return "that learns as a whole and that its factors would make smaller"
     return reason
+
+
+def factored(configuration: Configuration) -> bool:
+    """Whether a rank that acts in training finds a weight to divide."""
+    rank = configuration.rank
+    assert rank is not None, "it acts"
+    ratio = float(rank.hyperparameters.get("ratio", 0.0))
+
+    def divided(weight: Weight) -> bool:
+        rows, columns = weight.rows, weight.columns
+        matrix, ranks = weight.matrix, max(round(ratio * min(rows, columns)), 1)
+        return (
+            isinstance(matrix, TrainableMatrix)
+            and matrix.weight.requires_grad
+            and weight.corner == (rows, columns)
+            and (weight.role == "linear" or rank.name not in OF_LINEARS)
+            and ranks * (rows + columns) < rows * columns
+        )
+
+    embedding = configuration.embedding
+    key = f"{configuration.model.name} {embedding and label_of(embedding)}"
+    if key not in LEARNING:
+        bare = replace(configuration, rank=None, sparsity=None)
+        with torch.device("meta"):
+            built = build(bare, catalog_of(bare.model.name), REGISTRY, seed=0)
+        LEARNING[key] = list(built.low_rank.values())
+    return any(divided(weight) for weight in LEARNING[key])
+
+
+LEARNING: dict[str, list[Weight]] = {}
+OF_LINEARS: set[str] = set()
+"""Ranks that leave tables whole while they train."""
 
 
 def in_training(kind: Kind, part: Chosen) -> bool:
@@ -247,7 +293,7 @@ def test_bytes_are_exact_unless_values_decide_them() -> None:
         if configuration.model.name not in {"bpr-mf", "dlrm", "ease", "item-knn"}:
             continue
         bounds = price(configuration, catalog_of(configuration.model.name), REGISTRY).bytes
-        decided = {"energy", "global", "welore"}
+        decided = {"energy", "global", "importance", "welore"}
         parts = (configuration.rank, configuration.sparsity)
         open_ended = any(decided & set(p.hyperparameters.values()) for p in parts if p)
         if not open_ended and configuration.model.name not in SPARSE:

@@ -42,6 +42,14 @@ class Matrix(nn.Module, ABC):
         """``x @ W`` for x (..., rows): (..., columns) float32."""
         return x @ self.effective()
 
+    def assign(self, values: Tensor) -> None:
+        """Takes values (rows, columns), or the nearest it can hold, without gradient.
+
+        Raises:
+            TypeError: it is not under training, or does not take values.
+        """
+        raise TypeError(f"a {type(self).__name__} takes no values")
+
     def stored(self) -> "Matrix":
         """The matrix without training state: masks folded, parameters turned into values."""
         return self

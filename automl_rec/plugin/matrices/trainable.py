@@ -56,6 +56,10 @@ class TrainableMatrix(Matrix):
         """See `Matrix.form`."""
         return leaf_form(self.rows, self.columns, self.rows * self.columns, "fp32")
 
+    def assign(self, values: Tensor) -> None:
+        """See `Matrix.assign`; exact."""
+        self.weight.copy_(values)
+
     def stored(self) -> Matrix:
         """See `Matrix.stored`."""
         return DenseMatrix(self.dense().clone())

@@ -1,0 +1,145 @@
+"""Factors under training."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from automl_rec.plugin import (
+    DenseMatrix,
+    Form,
+    Infeasible,
+    Interval,
+    LowRankMatrix,
+    Matrix,
+    Product,
+    Rank,
+    TrainableMatrix,
+    Weight,
+    dense_form,
+)
+from automl_rec_rank.allocation import Size, priced
+
+
+class Factors(Matrix):
+    """A product ``left @ right.T`` under training, of left (rows, R) and right (columns, R)."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        super().__init__()
+        self.rows, self.columns = rows, columns
+
+    @abstractmethod
+    def acting(self) -> tuple[Tensor, Tensor]:
+        """Left and right as they act now; differentiable."""
+
+    def gather(self, ids: Tensor) -> Tensor:
+        """See `Matrix.gather`."""
+        left, right = self.acting()
+        rows = left.index_select(0, ids.reshape(-1)) @ right.T
+        return rows.reshape(*ids.shape, self.columns)
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """See `Matrix.multiply`."""
+        left, right = self.acting()
+        return F.linear(x @ right, left)
+
+    def bag(self, indptr: Tensor, ids: Tensor) -> Tensor:
+        """See `Matrix.bag`."""
+        left, right = self.acting()
+        return F.embedding_bag(ids, left, indptr[:-1], mode="sum") @ right.T
+
+    def project(self, x: Tensor) -> Tensor:
+        """See `Matrix.project`."""
+        left, right = self.acting()
+        return F.linear(x @ left, right)
+
+    def dense(self) -> Tensor:
+        """See `Matrix.dense`."""
+        return self.effective().detach()
+
+    def effective(self) -> Tensor:
+        """See `Matrix.effective`."""
+        left, right = self.acting()
+        return left @ right.T
+
+    def form(self) -> Form:
+        """See `Matrix.form`."""
+        left, right = self.acting()
+        return Product(dense_form(*left.shape), dense_form(*right.shape))
+
+    def stored(self) -> Matrix:
+        """See `Matrix.stored`; multiplied out where factors would be no smaller."""
+        left, right = (factor.detach() for factor in self.acting())
+        if left.shape[1] > Size(self.rows, self.columns).most:
+            return DenseMatrix(left @ right.T)
+        return LowRankMatrix(DenseMatrix(left.clone()), DenseMatrix(right.clone()))
+
+
+class TrainedRank(Rank):
+    """A rank whose factors are trained in place of weights, from the first step on.
+
+    Weights that do not learn, that another component masks or serves in part, or that no factors
+    could make smaller, stay whole.
+
+    Attributes:
+        linears_alone: whether it leaves tables alone.
+    """
+
+    linears_alone: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self.factored: dict[str, Factors] = {}
+
+    @property
+    def acts_in_training(self) -> bool:
+        """See `Rank.acts_in_training`."""
+        return True
+
+    @abstractmethod
+    def ranks(self, size: Size) -> Interval:
+        """The least and the largest rank that a weight may be served at; past `Size.most` whole."""
+
+    @abstractmethod
+    def factors(self, weight: Weight, size: Size) -> Factors:
+        """What is trained in place of a weight; on the meta device without values."""
+
+    def join(self, weights: Mapping[str, Weight]) -> None:
+        """See `Rank.join`.
+
+        Raises:
+            Infeasible: no weight would be smaller.
+        """
+        self.factored = {}
+        for name, weight in weights.items():
+            size = Size(weight.rows, weight.columns)
+            if self._divides(weight, size):
+                weight.matrix = self.factored[name] = self.factors(weight, size)
+        if not self.factored:
+            kind = "linear weight" if self.linears_alone else "weight"
+            raise Infeasible(
+                f"This rank trains factors, but the model has no {kind} that learns as a whole and "
+                f"that its factors would make smaller. Lower the ratio, choose another model, or "
+                f"svd."
+            )
+
+    def price(self, forms: Mapping[str, Form]) -> dict[str, Form]:
+        """See `Rank.price`."""
+        return {name: self._priced(name, form) for name, form in forms.items()}
+
+    def compress(self, weights: Mapping[str, Weight]) -> None:
+        """See `Rank.compress`; factors were stored as they are."""
+
+    def _divides(self, weight: Weight, size: Size) -> bool:
+        matrix = weight.matrix
+        learns = isinstance(matrix, TrainableMatrix) and matrix.weight.requires_grad
+        plain = learns and matrix.mask is None and weight.corner == (weight.rows, weight.columns)
+        wanted = weight.role == "linear" or not (self.linears_alone or weight.zero_diagonal)
+        return plain and wanted and size.most > 0 and self.ranks(size).low <= size.most
+
+    def _priced(self, name: str, form: Form) -> Form:
+        if name not in self.factored:
+            return form
+        size = Size.of(form)
+        return priced(form, size, self.ranks(size))
