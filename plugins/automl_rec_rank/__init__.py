@@ -4,6 +4,23 @@ from automl_rec.plugin import Choice, Component, Float, Integer, Value, hookimpl
 
 AUTOML_REC_API = (1, 0)
 
+DLRT = Component(
+    kind="rank",
+    name="dlrt",
+    summary="Linears trained along matrices of low rank, which grows and falls with the gradient.",
+    source=(
+        "Schotthoefer et al., NeurIPS 2022, arXiv 2205.13571, algorithm 1 (rank-adaptive). Ours "
+        "divides gradients by one running mean square a weight, takes the loop's learning rate, "
+        "and leaves tables whole. Two passes a step."
+    ),
+    implementation="automl_rec_rank.dlrt:Dlrt",
+    hyperparameters={
+        "theta": Float(0.01, 0.3, 0.1, log=True),
+        "start": Float(0.05, 1.0, 0.5, search=False),
+        "warm_up": Float(0.0, 0.5, 0.1, search=False),
+    },
+)
+
 FULL = Component(
     kind="rank",
     name="full",
@@ -83,4 +100,4 @@ MAESTRO = Component(
 @hookimpl
 def register_ranks() -> list[Component]:
     """Returns the ranks of this package."""
-    return [AFM, FULL, MAESTRO, SVD]
+    return [AFM, DLRT, FULL, MAESTRO, SVD]

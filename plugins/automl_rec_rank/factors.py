@@ -71,10 +71,12 @@ class Factors(Matrix):
 
     def stored(self) -> Matrix:
         """See `Matrix.stored`; multiplied out where factors would be no smaller."""
-        left, right = (factor.detach() for factor in self.acting())
+        left, right = self.acting()
         if left.shape[1] > Size(self.rows, self.columns).most:
-            return DenseMatrix(left @ right.T)
-        return LowRankMatrix(DenseMatrix(left.clone()), DenseMatrix(right.clone()))
+            return DenseMatrix(self.dense())
+        return LowRankMatrix(
+            *(DenseMatrix(factor.detach().contiguous().clone()) for factor in (left, right))
+        )
 
 
 class TrainedRank(Rank):

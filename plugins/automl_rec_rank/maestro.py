@@ -1,5 +1,6 @@
 """Factors whose ranks training orders by importance."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -10,6 +11,8 @@ from automl_rec_rank.allocation import Size
 from automl_rec_rank.factors import Factors, TrainedRank
 from automl_rec_rank.spectrum import Spectrum
 
+SERVED_SHARE = 0.5
+"""Of the steps, those in which all weights act at the ranks that are served."""
 TINY = 1e-24
 """Below a root, so that its slope at 0 is finite."""
 
@@ -21,16 +24,19 @@ class Maestro(TrainedRank):
     one weight acts at one rank, drawn alike among all ranks of all weights, and every other weight
     at all its ranks. A hierarchical group lasso draws the tails of both factors to 0: it adds
     ``lasso`` times the sum over ranks j of |U[:, j:]| + |V[:, j:]|. The importance of a rank,
-    |U[:, j:]| |V[:, j:]|, never rises with j. Every so many steps, ranks whose importance has
-    fallen below a share of the first one's are left out (``importance``), until a phase starts with
-    the initial weights; or a share of the narrow side is served, whatever the importances
-    (``ratio``). Validation sees what would be served. A weight is stored whole where factors would
-    be no smaller.
+    |U[:, j:]| |V[:, j:]|, never rises with j.
+
+    Served are the ranks that stay important (``importance``): every so many steps, those whose
+    importance has fallen below a share of the first one's are left out, until a phase starts with
+    the initial weights. Or a share of the narrow side is served (``ratio``), whatever the
+    importances, and in half of the steps all weights act at these ranks. Validation sees what would
+    be served. A weight is stored whole where factors would be no smaller.
 
     Source: Horvath et al., 2023, arXiv 2308.14929 (equations 4 and 5). Ours counts importance
     relative to the first rank, since steps of Adam end nowhere near 1e-5, and leaves ranks out
-    after so many steps, not after epochs; it has the loss of all ranks beside the drawn one, but no
-    distillation from the one to the other, and batch normalisations are not computed anew.
+    after so many steps, not after epochs. Steps at the ranks of a ratio are ours: without them, a
+    model whose weights are all cut at once was never trained. It distils nothing, and batch
+    normalisations are not computed anew.
     """
 
     def __init__(
@@ -84,14 +90,23 @@ class Maestro(TrainedRank):
         parts = self._parts()
         lasso = self._lasso * torch.stack([factors.lasso() for factors in parts]).sum()
         whole = own() if self._all_ranks else 0.0
-        # torch's own source of random numbers, as for dropout: training keeps its state.
-        kept = torch.tensor([int(factors.kept) for factors in parts])
-        drawn, before = int(torch.randint(int(kept.sum()), ())), kept.cumsum(0) - kept
-        chosen = int((before <= drawn).sum()) - 1
-        parts[chosen].drawn.fill_(drawn - int(before[chosen]) + 1)
+        for factors, rank in zip(parts, self._draw(parts), strict=True):
+            factors.drawn.fill_(rank)
         loss = own()
-        parts[chosen].drawn.copy_(parts[chosen].kept)
+        for factors in parts:
+            factors.drawn.copy_(factors.kept)
         return whole + loss + lasso
+
+    def _draw(self, parts: Sequence["OrderedFactors"]) -> list[int]:
+        """The rank at which each weight acts in a step."""
+        # torch's own source of random numbers, as for dropout: training keeps its state.
+        if self._ratio is not None and float(torch.rand(())) < SERVED_SHARE:
+            return [factors.served for factors in parts]
+        kept = [int(factors.kept) for factors in parts]
+        drawn, weight = int(torch.randint(sum(kept), ())), 0
+        while drawn >= kept[weight]:
+            drawn, weight = drawn - kept[weight], weight + 1
+        return [*kept[:weight], drawn + 1, *kept[weight + 1 :]]
 
     @torch.no_grad()
     def after_step(self, step: Step) -> None:
@@ -134,11 +149,14 @@ class OrderedFactors(Factors):
         self._served = served
 
     @property
+    def served(self) -> int:
+        """Ranks that would be served now."""
+        return int(self.kept) if self._served is None else self._served
+
+    @property
     def rank(self) -> int:
         """Ranks that act now."""
-        if self.training:
-            return int(self.drawn)
-        return int(self.kept) if self._served is None else self._served
+        return int(self.drawn) if self.training else self.served
 
     def acting(self) -> tuple[Tensor, Tensor]:
         """See `Factors.acting`."""

@@ -88,6 +88,24 @@ def test_each_step_one_weight_acts_at_a_rank_drawn_among_all() -> None:
     assert all(430 < seen[pair] < 570 for pair in seen if pair != (4, 2))
 
 
+def test_half_of_the_steps_act_at_the_ranks_of_a_ratio() -> None:
+    made = {"a": weight_of(20, 10, "a"), "b": weight_of(9, 20, "b")}
+    scheme = Maestro("ratio", 0.0, ratio=0.3)
+    scheme.join(made)
+    parts = [cast("OrderedFactors", weight.matrix) for weight in made.values()]
+    seen: Counter[tuple[int, int]] = Counter()
+
+    def own() -> Tensor:
+        seen[parts[0].rank, parts[1].rank] += 1
+        return ZERO
+
+    torch.manual_seed(0)
+    for _ in range(1000):
+        scheme.loss(own)
+    assert 430 < seen[3, 3] < 570
+    assert all(10 in pair or 9 in pair for pair in seen if pair != (3, 3))
+
+
 def test_ranks_of_little_importance_are_left_out_by_hand() -> None:
     factors = OrderedFactors(3, 3, None)
     with torch.no_grad():
