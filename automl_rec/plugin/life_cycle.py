@@ -41,6 +41,7 @@ class Step:
         total: steps of its phase at most.
         learning_rate: of the loop's optimiser.
         loss: the model's own loss of the step's batch.
+        per_epoch: steps of an epoch.
         forget: what the optimiser remembers of single entries, which start anew; nothing of what a
             component owns.
     """
@@ -49,6 +50,7 @@ class Step:
     total: int
     learning_rate: float
     loss: Loss
+    per_epoch: int = 1
     forget: Forget = field(default=lambda _parameter, _places: None)
 
 

@@ -21,14 +21,15 @@ MAGNITUDE = Component(
     summary="The largest entries stay, chosen once after training or gradually during it.",
     source=(
         "Zhu and Gupta, 2017, equation 1 (cubic schedule of gradual pruning, from dense); one-shot "
-        "and global selection are common practice. Exactly round(density * size) entries stay; "
+        "and global selection are common practice, densities by shape (erk) are those of Evci et "
+        "al., ICML 2020. Exactly round(density * size) entries stay; "
         "masked entries may return until the schedule ends."
     ),
     implementation="automl_rec_sparsity.magnitude:Magnitude",
     hyperparameters={
         "density": Float(0.001, 1.0, 0.1, log=True),
         "mode": Choice(("one-shot", "gradual"), "one-shot"),
-        "scope": Choice(("uniform", "global"), "uniform"),
+        "scope": Choice(("uniform", "erk", "global"), "uniform"),
         "start": Float(0.0, 0.5, 0.15, search=False, only_if=GRADUALLY),
         "end": Float(0.5, 1.0, 0.75, search=False, only_if=GRADUALLY),
         "every": Integer(1, 1000, 10, log=True, search=False, only_if=GRADUALLY),
@@ -36,8 +37,31 @@ MAGNITUDE = Component(
     },
 )
 
+DST = Component(
+    kind="sparsity",
+    name="dst",
+    summary="As few entries from the first step on; at times some give way to others.",
+    source=(
+        "Mocanu et al., Nature Communications 2018 (SET: grow random); Evci et al., ICML 2020 "
+        "(RigL: grow gradient); Wang et al., 2024 (Dynamic Sparse Learning: all matrices together, "
+        "tables among them). The budget is exact at every step. Of the last no code is public: "
+        "intervals and shares are ours."
+    ),
+    implementation="automl_rec_sparsity.dst:DynamicSparse",
+    hyperparameters={
+        "density": Float(0.001, 1.0, 0.1, log=True),
+        "scope": Choice(("uniform", "erk", "global"), "global"),
+        "grow": Choice(("gradient", "accumulated", "random"), "gradient"),
+        "moving": Float(0.05, 0.5, 0.3),
+        "every": Float(0.05, 10.0, 1.0, log=True),
+        "start": Choice(("random", "magnitude"), "random", search=False),
+        "end": Float(0.5, 1.0, 0.75, search=False),
+        "regrow": Choice((False, True), False, search=False, only_if={"grow": ("gradient",)}),
+    },
+)
+
 
 @hookimpl
 def register_sparsities() -> list[Component]:
     """Returns the sparsities of this package."""
-    return [MAGNITUDE, NONE]
+    return [DST, MAGNITUDE, NONE]

@@ -69,8 +69,10 @@ SETTINGS: dict[tuple[Kind, str], list[dict[str, Value]]] = {
         {"density": 0.2},
         {"density": 0.7},
         {"density": 0.2, "scope": "global"},
+        {"density": 0.2, "scope": "erk"},
         {"density": 0.2, "mode": "gradual", "every": 1},
     ],
+    ("sparsity", "dst"): [{"density": 0.2, "grow": "accumulated", "every": 0.1}],
 }
 
 
