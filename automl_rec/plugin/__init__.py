@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Form,
         Interval,
         Leaf,
+        Pattern,
         Precision,
         Product,
         blocks_form,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from automl_rec.plugin.matrices.leaves import leaves, map_leaves
     from automl_rec.plugin.matrices.low_rank import LowRankMatrix
     from automl_rec.plugin.matrices.matrix import Matrix
+    from automl_rec.plugin.matrices.pattern import PatternMatrix, grouped, ungrouped
     from automl_rec.plugin.matrices.quantising import quantise
     from automl_rec.plugin.matrices.sparse import BitmapMatrix, CsrMatrix
     from automl_rec.plugin.matrices.trainable import TrainableMatrix
@@ -83,6 +85,7 @@ _HOMES = {
         "Form",
         "Interval",
         "Leaf",
+        "Pattern",
         "Precision",
         "Product",
         "blocks_form",
@@ -102,6 +105,7 @@ _HOMES = {
     "matrices.leaves": ("leaves", "map_leaves"),
     "matrices.low_rank": ("LowRankMatrix",),
     "matrices.matrix": ("Matrix",),
+    "matrices.pattern": ("PatternMatrix", "grouped", "ungrouped"),
     "matrices.quantising": ("quantise",),
     "matrices.sparse": ("BitmapMatrix", "CsrMatrix"),
     "matrices.trainable": ("TrainableMatrix",),
@@ -162,6 +166,8 @@ __all__ = [
     "Matrix",
     "Model",
     "Pairs",
+    "Pattern",
+    "PatternMatrix",
     "Phase",
     "PlainTable",
     "Precision",
@@ -189,6 +195,7 @@ __all__ = [
     "dense_form",
     "from_integers",
     "gradient_training",
+    "grouped",
     "hookimpl",
     "hookspec",
     "in_blocks",
@@ -200,6 +207,7 @@ __all__ = [
     "leaves",
     "map_leaves",
     "quantise",
+    "ungrouped",
 ]
 
 

@@ -65,7 +65,9 @@ class KeptShare(Sparsity):
     def compress(self, weights: Mapping[str, Weight]) -> None:
         """See `Sparsity.compress`."""
         dense = {name: weight for name, weight in weights.items() if weight.limit is None}
-        sparse = {name: _csr(w.matrix) for name, w in weights.items() if w.limit is not None}
+        sparse = {
+            name: stored_entries(w.matrix) for name, w in weights.items() if w.limit is not None
+        }
         stored = [leaf for weight in dense.values() for leaf in leaves(weight.matrix)]
         entries = [self.entries(leaf.dense()) for leaf in stored]
         entries += [_present(matrix) for matrix in sparse.values()]
@@ -100,7 +102,8 @@ def _kept(leaf: Matrix, kept: Tensor) -> Matrix:
     return keep(leaf.dense(), kept.reshape(leaf.rows, leaf.columns))
 
 
-def _csr(matrix: Matrix) -> sp.csr_matrix:
+def stored_entries(matrix: Matrix) -> sp.csr_matrix:
+    """The entries of a weight that its model stores sparse, to be changed."""
     if isinstance(matrix, CsrMatrix | BitmapMatrix):
         return matrix.expanded().copy()
     return sp.csr_matrix(matrix.dense().numpy())

@@ -4,15 +4,23 @@ from typing import Any, cast
 
 import torch
 
-from automl_rec.plugin.form import LARGEST_INTEGER, Leaf, Precision
+from automl_rec.plugin.form import LARGEST_INTEGER, Leaf, Pattern, Precision
 from automl_rec.plugin.matrices.blocks import BlockMatrix
 from automl_rec.plugin.matrices.codes import CodebookMatrix
 from automl_rec.plugin.matrices.corner import CornerMatrix
 from automl_rec.plugin.matrices.dense import DenseMatrix
 from automl_rec.plugin.matrices.low_rank import LowRankMatrix
 from automl_rec.plugin.matrices.matrix import Matrix
+from automl_rec.plugin.matrices.pattern import PatternMatrix
 from automl_rec.plugin.matrices.sparse import BitmapMatrix, CsrMatrix, SparseMatrix
 from automl_rec.plugin.matrices.values import precision_of, stored_as
+
+LAYOUTS: dict[type[Matrix], str] = {
+    DenseMatrix: "dense",
+    CsrMatrix: "csr",
+    BitmapMatrix: "bitmap",
+    PatternMatrix: "pattern",
+}
 
 
 def describe(matrix: Matrix) -> dict[str, Any]:
@@ -30,14 +38,16 @@ def describe(matrix: Matrix) -> dict[str, Any]:
         sizes = {"rows": matrix.rows, "columns": matrix.columns, "number": matrix.number}
         return {"layout": "blocks", **sizes, "pieces": describe(matrix.pieces)}
     stored = cast("DenseMatrix | SparseMatrix", matrix)
-    layout = {DenseMatrix: "dense", CsrMatrix: "csr", BitmapMatrix: "bitmap"}[type(stored)]
-    return {
-        "layout": layout,
+    described = {
+        "layout": LAYOUTS[type(stored)],
         "rows": stored.rows,
         "columns": stored.columns,
         "entries": int(cast("Leaf", stored.form()).entries.low),
         "precision": precision_of(stored.values),
     }
+    if isinstance(stored, PatternMatrix):
+        described["pattern"] = list(stored.pattern)
+    return described
 
 
 def blank(description: dict[str, Any]) -> Matrix:
@@ -74,6 +84,11 @@ def blank(description: dict[str, Any]) -> Matrix:
         if layout == "csr":
             indptr, indices = torch.empty(rows + 1), torch.empty(entries)
             return CsrMatrix(columns, indptr, indices, values, scale)
+        if layout == "pattern":
+            pattern = Pattern(*description["pattern"])
+            digits = pattern.groups(rows, columns) * pattern.bits
+            codes = torch.empty(-(-digits // 8), dtype=torch.uint8)
+            return PatternMatrix(rows, columns, pattern, codes, values, scale)
         if layout == "bitmap":
             bits = torch.empty(-(-rows * columns // 8), dtype=torch.uint8)
             return BitmapMatrix(rows, columns, bits, values, scale, entries=entries)
