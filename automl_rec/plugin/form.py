@@ -415,7 +415,63 @@ class Blocks:
         return self.blocks * self.columns
 
 
-Form: TypeAlias = Leaf | Product | Either | Coded | Blocks
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The form of a matrix of which only some rows and columns are not 0.
+
+    Attributes:
+        rows: number of all rows.
+        columns: number of all columns.
+        kept: form of what is stored; its rows and columns are named by the smallest unsigned type,
+            unless there are all of them.
+    """
+
+    rows: Interval
+    columns: int
+    kept: Leaf
+
+    @property
+    def bytes(self) -> Interval:
+        """Native bytes of what is stored, with the numbers of its rows and columns."""
+        numbers = self._named(self.kept.rows, self.rows, index_bytes(int(self.rows.high) - 1))
+        numbers += self._named(self.kept.columns, self._all_columns, index_bytes(self.columns - 1))
+        return numbers + self.kept.bytes
+
+    @property
+    def packed_bytes(self) -> Interval:
+        """Bytes if the numbers took the bits they need."""
+        bits = self._named(self.kept.rows, self.rows, index_bits(int(self.rows.high)))
+        bits += self._named(self.kept.columns, self._all_columns, index_bits(self.columns))
+        return Interval(-(-bits.low // 8), -(-bits.high // 8)) + self.kept.packed_bytes
+
+    @property
+    def product_operations(self) -> Interval:
+        """Multiply-adds of one matrix-vector product."""
+        return self.kept.product_operations
+
+    @property
+    def row_operations(self) -> Interval:
+        """Multiply-adds to read one row: none."""
+        return ZERO
+
+    def map_leaves(self, change: Callable[[Leaf], Leaf]) -> "Form":
+        """The form with what is stored changed."""
+        return replace(self, kept=change(self.kept))
+
+    def leaves(self) -> tuple[Leaf, ...]:
+        """What is stored."""
+        return (self.kept,)
+
+    @property
+    def _all_columns(self) -> Interval:
+        return Interval(self.columns, self.columns)
+
+    def _named(self, kept: Interval, whole: Interval, size: int) -> Interval:
+        """Size of the numbers of what is kept; those of everything need none."""
+        return ZERO if kept == whole else kept.times(size)
+
+
+Form: TypeAlias = Leaf | Product | Either | Coded | Blocks | Part
 
 
 def leaf_form(rows: int, columns: int, entries: int, precision: Precision) -> Leaf:
@@ -427,6 +483,14 @@ def leaf_form(rows: int, columns: int, entries: int, precision: Precision) -> Le
 def dense_form(rows: int, columns: int) -> Leaf:
     """The form of a dense float32 matrix."""
     return leaf_form(rows, columns, rows * columns, "fp32")
+
+
+def part_form(rows: int, columns: int, kept_rows: int, kept_columns: int) -> Form:
+    """The form of a dense matrix of which so many rows and columns are kept."""
+    kept = dense_form(kept_rows, kept_columns)
+    if (kept_rows, kept_columns) == (rows, columns):
+        return kept
+    return Part(Interval(rows, rows), columns, kept)
 
 
 def blocks_form(rows: int, columns: int, blocks: int, kept: int) -> Blocks:

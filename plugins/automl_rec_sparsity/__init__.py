@@ -15,6 +15,23 @@ NONE = Component(
 
 GRADUALLY: dict[str, tuple[Value, ...]] = {"mode": ("gradual",)}
 
+GROUP = Component(
+    kind="sparsity",
+    name="group",
+    summary="Whole inputs go: hidden units and columns of tables are no longer computed or stored.",
+    source=(
+        "The weighted group sparse envelope (WGSEF), 2024; its proximal map is derived anew, after "
+        "each step of Adam, harder and harder; then the largest columns of each weight stay and "
+        "are tuned. A group is what reads a unit; the published one has the unit's own row too."
+    ),
+    implementation="automl_rec_sparsity.group:Group",
+    hyperparameters={
+        "keep": Float(0.05, 1.0, 0.5),
+        "strength": Float(0.01, 100.0, 1.0, log=True),
+        "select": Float(0.1, 0.9, 0.7, search=False),
+    },
+)
+
 MAGNITUDE = Component(
     kind="sparsity",
     name="magnitude",
@@ -88,4 +105,4 @@ NM = Component(
 @hookimpl
 def register_sparsities() -> list[Component]:
     """Returns the sparsities of this package."""
-    return [DST, MAGNITUDE, NM, NONE]
+    return [DST, GROUP, MAGNITUDE, NM, NONE]

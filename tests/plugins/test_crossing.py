@@ -72,6 +72,7 @@ SETTINGS: dict[tuple[Kind, str], list[dict[str, Value]]] = {
         {"density": 0.2, "scope": "erk"},
         {"density": 0.2, "mode": "gradual", "every": 1},
     ],
+    ("sparsity", "group"): [{"keep": 0.4}],
     ("sparsity", "nm"): [
         {"pattern": "1:4", "mode": "one-shot"},
         {"pattern": "2:8", "mode": "decay", "every": 1},

@@ -11,6 +11,7 @@ from automl_rec.plugin.matrices.corner import CornerMatrix
 from automl_rec.plugin.matrices.dense import DenseMatrix
 from automl_rec.plugin.matrices.low_rank import LowRankMatrix
 from automl_rec.plugin.matrices.matrix import Matrix
+from automl_rec.plugin.matrices.part import PartMatrix
 from automl_rec.plugin.matrices.pattern import PatternMatrix
 from automl_rec.plugin.matrices.sparse import BitmapMatrix, CsrMatrix, SparseMatrix
 from automl_rec.plugin.matrices.values import precision_of, stored_as
@@ -31,6 +32,9 @@ def describe(matrix: Matrix) -> dict[str, Any]:
     if isinstance(matrix, CornerMatrix):
         sizes = {"rows": matrix.rows, "columns": matrix.columns}
         return {"layout": "corner", **sizes, "corner": describe(matrix.corner)}
+    if isinstance(matrix, PartMatrix):
+        sizes = {"rows": matrix.rows, "columns": matrix.columns}
+        return {"layout": "part", **sizes, "kept": describe(matrix.kept)}
     if isinstance(matrix, CodebookMatrix):
         sizes = {"rows": matrix.rows, "parts": matrix.parts}
         return {"layout": "codes", **sizes, "words": describe(matrix.words)}
@@ -63,6 +67,13 @@ def blank(description: dict[str, Any]) -> Matrix:
     if layout == "corner":
         sizes = int(description["rows"]), int(description["columns"])
         return CornerMatrix(*sizes, blank(description["corner"]))
+    if layout == "part":
+        sizes = int(description["rows"]), int(description["columns"])
+        kept = blank(description["kept"])
+        pairs = zip((kept.rows, kept.columns), sizes, strict=True)
+        with torch.device("meta"):
+            numbers = [None if some == every else torch.empty(some) for some, every in pairs]
+        return PartMatrix(*sizes, kept, *numbers)
     if layout == "codes":
         with torch.device("meta"):
             codes = torch.empty(int(description["rows"]), int(description["parts"]))

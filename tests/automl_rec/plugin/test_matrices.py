@@ -28,6 +28,8 @@ from automl_rec.plugin import (
     keep,
     keep_shape,
     map_leaves,
+    part,
+    part_form,
     quantise,
     ungrouped,
 )
@@ -483,3 +485,25 @@ def test_groups_come_back() -> None:
     assert grouped(values, down, -1.0)[:2].tolist() == [[0.0, 5.0], [10.0, -1.0]]
     for pattern in (along, down):
         assert torch.equal(ungrouped(grouped(values, pattern), pattern, 3, 5), values)
+
+
+@given(pruned(), st.integers(0, 99), st.sampled_from(PRECISIONS))
+def test_a_part_acts_as_the_matrix_without_the_rest(
+    case: tuple[Tensor, Tensor], seed: int, precision: Precision
+) -> None:
+    values, _ = case
+    generator = torch.Generator().manual_seed(seed)
+    rows, columns = (torch.rand(size, generator=generator) < 0.6 for size in values.shape)
+    rows[0] = columns[0] = True
+    matrix = part(values, rows, columns)
+    assert torch.equal(matrix.dense(), values * rows[:, None] * columns)
+    encoded = quantise(matrix, precision)
+    assert_acts_as(encoded, encoded.dense())
+    form = part_form(matrix.rows, matrix.columns, int(rows.sum()), int(columns.sum()))
+    form = form.map_leaves(lambda leaf: replace(leaf, precision=precision))
+    assert encoded.form() == form
+    assert form.bytes == (stored_bytes(encoded),) * 2
+    made, stored = blank(describe(encoded)).state_dict(), encoded.state_dict()
+    assert [(n, t.shape, t.dtype) for n, t in made.items()] == [
+        (n, t.shape, t.dtype) for n, t in stored.items()
+    ]
