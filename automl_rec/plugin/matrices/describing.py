@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from automl_rec.plugin.form import LARGEST_INTEGER, Leaf, Pattern, Precision
 from automl_rec.plugin.matrices.blocks import BlockMatrix
@@ -49,6 +50,8 @@ def describe(matrix: Matrix) -> dict[str, Any]:
         "entries": int(cast("Leaf", stored.form()).entries.low),
         "precision": precision_of(stored.values),
     }
+    if isinstance(stored, SparseMatrix):
+        described["kernel"] = stored.kernel
     if isinstance(stored, PatternMatrix):
         described["pattern"] = list(stored.pattern)
     return described
@@ -92,15 +95,29 @@ def blank(description: dict[str, Any]) -> Matrix:
             values = stored_as(torch.empty(rows, columns), precision)
             return DenseMatrix(values, scale, columns=columns)
         values = stored_as(torch.empty(entries), precision)
-        if layout == "csr":
-            indptr, indices = torch.empty(rows + 1), torch.empty(entries)
-            return CsrMatrix(columns, indptr, indices, values, scale)
-        if layout == "pattern":
-            pattern = Pattern(*description["pattern"])
-            digits = pattern.groups(rows, columns) * pattern.bits
-            codes = torch.empty(-(-digits // 8), dtype=torch.uint8)
-            return PatternMatrix(rows, columns, pattern, codes, values, scale)
-        if layout == "bitmap":
-            bits = torch.empty(-(-rows * columns // 8), dtype=torch.uint8)
-            return BitmapMatrix(rows, columns, bits, values, scale, entries=entries)
+        matrix = _blank_sparse(layout, (rows, columns), values, scale, description)
+    matrix.kernel = description["kernel"]
+    return matrix
+
+
+def _blank_sparse(
+    layout: str,
+    shape: tuple[int, int],
+    values: Tensor,
+    scale: Tensor | None,
+    description: dict[str, Any],
+) -> SparseMatrix:
+    rows, columns = shape
+    entries = int(description["entries"])
+    if layout == "csr":
+        indptr, indices = torch.empty(rows + 1), torch.empty(entries)
+        return CsrMatrix(columns, indptr, indices, values, scale)
+    if layout == "pattern":
+        pattern = Pattern(*description["pattern"])
+        digits = pattern.groups(rows, columns) * pattern.bits
+        codes = torch.empty(-(-digits // 8), dtype=torch.uint8)
+        return PatternMatrix(rows, columns, pattern, codes, values, scale)
+    if layout == "bitmap":
+        bits = torch.empty(-(-rows * columns // 8), dtype=torch.uint8)
+        return BitmapMatrix(rows, columns, bits, values, scale, entries=entries)
     raise KeyError(layout)
