@@ -34,6 +34,8 @@ if TYPE_CHECKING:
         Form,
         Interval,
         Leaf,
+        Part,
+        Pattern,
         Precision,
         Product,
         blocks_form,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
         dense_form,
         index_bytes,
         layout_bytes,
+        part_form,
     )
     from automl_rec.plugin.layers import Layers, Linear
     from automl_rec.plugin.life_cycle import LifeCycle, Loss, Phase, Step
@@ -53,6 +56,8 @@ if TYPE_CHECKING:
     from automl_rec.plugin.matrices.leaves import leaves, map_leaves
     from automl_rec.plugin.matrices.low_rank import LowRankMatrix
     from automl_rec.plugin.matrices.matrix import Matrix
+    from automl_rec.plugin.matrices.part import PartMatrix, part
+    from automl_rec.plugin.matrices.pattern import PatternMatrix, grouped, ungrouped
     from automl_rec.plugin.matrices.quantising import quantise
     from automl_rec.plugin.matrices.sparse import BitmapMatrix, CsrMatrix
     from automl_rec.plugin.matrices.trainable import TrainableMatrix
@@ -83,6 +88,8 @@ _HOMES = {
         "Form",
         "Interval",
         "Leaf",
+        "Part",
+        "Pattern",
         "Precision",
         "Product",
         "blocks_form",
@@ -91,6 +98,7 @@ _HOMES = {
         "dense_form",
         "index_bytes",
         "layout_bytes",
+        "part_form",
     ),
     "layers": ("Layers", "Linear"),
     "life_cycle": ("LifeCycle", "Loss", "Phase", "Step"),
@@ -102,6 +110,8 @@ _HOMES = {
     "matrices.leaves": ("leaves", "map_leaves"),
     "matrices.low_rank": ("LowRankMatrix",),
     "matrices.matrix": ("Matrix",),
+    "matrices.part": ("PartMatrix", "part"),
+    "matrices.pattern": ("PatternMatrix", "grouped", "ungrouped"),
     "matrices.quantising": ("quantise",),
     "matrices.sparse": ("BitmapMatrix", "CsrMatrix"),
     "matrices.trainable": ("TrainableMatrix",),
@@ -162,6 +172,10 @@ __all__ = [
     "Matrix",
     "Model",
     "Pairs",
+    "Part",
+    "PartMatrix",
+    "Pattern",
+    "PatternMatrix",
     "Phase",
     "PlainTable",
     "Precision",
@@ -189,6 +203,7 @@ __all__ = [
     "dense_form",
     "from_integers",
     "gradient_training",
+    "grouped",
     "hookimpl",
     "hookspec",
     "in_blocks",
@@ -199,7 +214,10 @@ __all__ = [
     "layout_bytes",
     "leaves",
     "map_leaves",
+    "part",
+    "part_form",
     "quantise",
+    "ungrouped",
 ]
 
 

@@ -112,6 +112,7 @@ class Layers:
         std: float | None = None,
         products: float = 1.0,
         sensitive: bool = False,
+        after: Linear | None = None,
     ) -> Linear:
         """A linear layer (n_out, n_in).
 
@@ -123,8 +124,12 @@ class Layers:
             std: standard deviation of the normal start; default Xavier.
             products: vectors it is applied to when one user is scored, or one row judged.
             sensitive: whether compression leaves it alone.
+            after: the layer whose outputs, each changed on its own alone, are its inputs; nothing
+                else may read them, since those that this layer ignores will not be computed.
         """
-        weight = Weight(name, n_out, n_in, "linear", Use(products), sensitive=sensitive)
+        source = None if after is None else after.weight.name
+        use = Use(products)
+        weight = Weight(name, n_out, n_in, "linear", use, sensitive=sensitive, after=source)
         weight.initialise(std or (2.0 / (n_in + n_out)) ** 0.5, self.generator)
         self._add(weight)
         return Linear(weight, bias=bias)

@@ -21,11 +21,14 @@ class Phase:
             least one epoch.
         start: what the model starts it with: the ``"best"`` weights of the phase before, or its
             ``"initial"`` ones.
+        end: what it leaves: its ``"best"`` weights on validation, or its ``"last"``, whatever their
+            quality and without patience, where it presses harder and harder on what is to go.
     """
 
     name: str
     share: float = 1.0
     start: Literal["best", "initial"] = "best"
+    end: Literal["best", "last"] = "best"
 
 
 Forget: TypeAlias = Callable[[nn.Parameter, Tensor], None]
@@ -41,6 +44,7 @@ class Step:
         total: steps of its phase at most.
         learning_rate: of the loop's optimiser.
         loss: the model's own loss of the step's batch.
+        per_epoch: steps of an epoch.
         forget: what the optimiser remembers of single entries, which start anew; nothing of what a
             component owns.
     """
@@ -49,6 +53,7 @@ class Step:
     total: int
     learning_rate: float
     loss: Loss
+    per_epoch: int = 1
     forget: Forget = field(default=lambda _parameter, _places: None)
 
 
@@ -91,7 +96,7 @@ class LifeCycle:
         """
 
     def end(self, phase: Phase) -> None:
-        """Called after each phase but the last, without gradient, with its best weights.
+        """Called after each phase but the last, without gradient, with the weights it leaves.
 
         When a training is resumed it is called again, as `begin` is.
         """

@@ -41,6 +41,8 @@ class Weight(nn.Module):
         corner: (rows, columns) of its top left part that is served, zeros standing for the rest;
             the whole unless a scheme says otherwise.
         expected: the form it will have when its table is settled, where that is not a dense one.
+        after: name of the linear weight whose outputs are its inputs, each changed on its own alone
+            (by an activation, say), while nothing else reads them; None where there is no such.
         limit: largest number of entries a model will ever store here, where the data decide how
             many; None for a dense weight.
     """
@@ -57,6 +59,7 @@ class Weight(nn.Module):
         *,
         zero_diagonal: bool = False,
         sensitive: bool = False,
+        after: str | None = None,
         limit: int | None = None,
         expected: Form | None = None,
     ) -> None:
@@ -64,7 +67,7 @@ class Weight(nn.Module):
         self.name, self.role, self.use = name, role, use
         self.rows, self.columns = rows, columns
         self.zero_diagonal, self.sensitive, self.limit = zero_diagonal, sensitive, limit
-        self.expected, self.corner = expected, (rows, columns)
+        self.after, self.expected, self.corner = after, expected, (rows, columns)
         # A limited weight never exists densely: its model assigns it sparse, once.
         self.matrix = (
             TrainableMatrix(rows, columns)

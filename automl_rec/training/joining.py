@@ -114,7 +114,8 @@ def _within(last: _Part, own: Phase, *, first: bool) -> _Part:
     outer = last.phase
     name = own.name if outer is WHOLE else f"{outer.name}, {own.name}"
     start = outer.start if first and outer.start == "initial" else own.start
-    return _Part(Phase(name, outer.share * own.share, start), (*last.own, own))
+    phase = replace(own, name=name, share=outer.share * own.share, start=start)
+    return _Part(phase, (*last.own, own))
 
 
 def _seen_by_all(part: _Part) -> _Part:

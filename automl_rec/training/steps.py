@@ -148,8 +148,14 @@ class Steps:
         self._forget_masked()
 
     def _described(self, batch: Batch) -> Step:
-        rate, forget = self._learning_rate, self._optimizer.forget
-        return Step(self._step, self._total, rate, lambda: self._model.loss(batch), forget)
+        return Step(
+            self._step,
+            self._total,
+            self._learning_rate,
+            lambda: self._model.loss(batch),
+            len(self._source.batches),
+            self._optimizer.forget,
+        )
 
     def _forget_masked(self) -> None:
         """Takes back the moments of entries that a mask has shut: they would move it on return."""

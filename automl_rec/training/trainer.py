@@ -137,13 +137,15 @@ class _Phases:
 
     def _stretch(self, number: int) -> Stretch:
         self._clock.allow(sum(phase.share for phase in self._cycle.phases[: number + 1]))
-        epochs = _epochs_of(self._cycle.phases, int(self._settings["epochs"]))[number]
+        phases = self._cycle.phases
+        epochs = _epochs_of(phases, int(self._settings["epochs"]))[number]
         batch_size, held_out = int(self._settings["batch_size"]), self._cycle.held_out
         source = Source(self._model, self._catalog, held_out, batch_size, self._seed)
         steps = Steps(
             self._model, self._cycle, source, self._settings, self._seed, self._clock, epochs
         )
-        return Stretch(self._model, steps, self._settings, self._file, self._direction, number)
+        model, file, direction = self._model, self._file, self._direction
+        return Stretch(model, steps, self._settings, file, direction, number, phases[number])
 
 
 def _epochs_of(phases: Sequence[Phase], epochs: int) -> list[int]:

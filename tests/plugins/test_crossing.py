@@ -86,8 +86,15 @@ SETTINGS: dict[tuple[Kind, str], list[dict[str, Value]]] = {
         {"density": 0.2},
         {"density": 0.7},
         {"density": 0.2, "scope": "global"},
+        {"density": 0.2, "scope": "erk"},
         {"density": 0.2, "mode": "gradual", "every": 1},
     ],
+    ("sparsity", "group"): [{"keep": 0.4}],
+    ("sparsity", "nm"): [
+        {"pattern": "1:4", "mode": "one-shot"},
+        {"pattern": "2:8", "mode": "decay", "every": 1},
+    ],
+    ("sparsity", "dst"): [{"density": 0.2, "grow": "accumulated", "every": 0.1}],
 }
 
 

@@ -3,16 +3,26 @@
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
-from automl_rec.plugin.form import LARGEST_INTEGER, Leaf, Precision
+from automl_rec.plugin.form import LARGEST_INTEGER, Leaf, Pattern, Precision
 from automl_rec.plugin.matrices.blocks import BlockMatrix
 from automl_rec.plugin.matrices.codes import CodebookMatrix
 from automl_rec.plugin.matrices.corner import CornerMatrix
 from automl_rec.plugin.matrices.dense import DenseMatrix
 from automl_rec.plugin.matrices.low_rank import LowRankMatrix
 from automl_rec.plugin.matrices.matrix import Matrix
+from automl_rec.plugin.matrices.part import PartMatrix
+from automl_rec.plugin.matrices.pattern import PatternMatrix
 from automl_rec.plugin.matrices.sparse import BitmapMatrix, CsrMatrix, SparseMatrix
 from automl_rec.plugin.matrices.values import precision_of, stored_as
+
+LAYOUTS: dict[type[Matrix], str] = {
+    DenseMatrix: "dense",
+    CsrMatrix: "csr",
+    BitmapMatrix: "bitmap",
+    PatternMatrix: "pattern",
+}
 
 
 def describe(matrix: Matrix) -> dict[str, Any]:
@@ -23,6 +33,9 @@ def describe(matrix: Matrix) -> dict[str, Any]:
     if isinstance(matrix, CornerMatrix):
         sizes = {"rows": matrix.rows, "columns": matrix.columns}
         return {"layout": "corner", **sizes, "corner": describe(matrix.corner)}
+    if isinstance(matrix, PartMatrix):
+        sizes = {"rows": matrix.rows, "columns": matrix.columns}
+        return {"layout": "part", **sizes, "kept": describe(matrix.kept)}
     if isinstance(matrix, CodebookMatrix):
         sizes = {"rows": matrix.rows, "parts": matrix.parts}
         return {"layout": "codes", **sizes, "words": describe(matrix.words)}
@@ -30,14 +43,18 @@ def describe(matrix: Matrix) -> dict[str, Any]:
         sizes = {"rows": matrix.rows, "columns": matrix.columns, "number": matrix.number}
         return {"layout": "blocks", **sizes, "pieces": describe(matrix.pieces)}
     stored = cast("DenseMatrix | SparseMatrix", matrix)
-    layout = {DenseMatrix: "dense", CsrMatrix: "csr", BitmapMatrix: "bitmap"}[type(stored)]
-    return {
-        "layout": layout,
+    described = {
+        "layout": LAYOUTS[type(stored)],
         "rows": stored.rows,
         "columns": stored.columns,
         "entries": int(cast("Leaf", stored.form()).entries.low),
         "precision": precision_of(stored.values),
     }
+    if isinstance(stored, SparseMatrix):
+        described["kernel"] = stored.kernel
+    if isinstance(stored, PatternMatrix):
+        described["pattern"] = list(stored.pattern)
+    return described
 
 
 def blank(description: dict[str, Any]) -> Matrix:
@@ -53,6 +70,13 @@ def blank(description: dict[str, Any]) -> Matrix:
     if layout == "corner":
         sizes = int(description["rows"]), int(description["columns"])
         return CornerMatrix(*sizes, blank(description["corner"]))
+    if layout == "part":
+        sizes = int(description["rows"]), int(description["columns"])
+        kept = blank(description["kept"])
+        pairs = zip((kept.rows, kept.columns), sizes, strict=True)
+        with torch.device("meta"):
+            numbers = [None if some == every else torch.empty(some) for some, every in pairs]
+        return PartMatrix(*sizes, kept, *numbers)
     if layout == "codes":
         with torch.device("meta"):
             codes = torch.empty(int(description["rows"]), int(description["parts"]))
@@ -71,10 +95,29 @@ def blank(description: dict[str, Any]) -> Matrix:
             values = stored_as(torch.empty(rows, columns), precision)
             return DenseMatrix(values, scale, columns=columns)
         values = stored_as(torch.empty(entries), precision)
-        if layout == "csr":
-            indptr, indices = torch.empty(rows + 1), torch.empty(entries)
-            return CsrMatrix(columns, indptr, indices, values, scale)
-        if layout == "bitmap":
-            bits = torch.empty(-(-rows * columns // 8), dtype=torch.uint8)
-            return BitmapMatrix(rows, columns, bits, values, scale, entries=entries)
+        matrix = _blank_sparse(layout, (rows, columns), values, scale, description)
+    matrix.kernel = description["kernel"]
+    return matrix
+
+
+def _blank_sparse(
+    layout: str,
+    shape: tuple[int, int],
+    values: Tensor,
+    scale: Tensor | None,
+    description: dict[str, Any],
+) -> SparseMatrix:
+    rows, columns = shape
+    entries = int(description["entries"])
+    if layout == "csr":
+        indptr, indices = torch.empty(rows + 1), torch.empty(entries)
+        return CsrMatrix(columns, indptr, indices, values, scale)
+    if layout == "pattern":
+        pattern = Pattern(*description["pattern"])
+        digits = pattern.groups(rows, columns) * pattern.bits
+        codes = torch.empty(-(-digits // 8), dtype=torch.uint8)
+        return PatternMatrix(rows, columns, pattern, codes, values, scale)
+    if layout == "bitmap":
+        bits = torch.empty(-(-rows * columns // 8), dtype=torch.uint8)
+        return BitmapMatrix(rows, columns, bits, values, scale, entries=entries)
     raise KeyError(layout)

@@ -7,6 +7,7 @@ from automl_rec.plugin.matrices.codes import CodebookMatrix
 from automl_rec.plugin.matrices.corner import CornerMatrix
 from automl_rec.plugin.matrices.low_rank import LowRankMatrix
 from automl_rec.plugin.matrices.matrix import Matrix
+from automl_rec.plugin.matrices.part import PartMatrix
 
 
 def leaves(matrix: Matrix) -> list[Matrix]:
@@ -22,12 +23,16 @@ def leaves(matrix: Matrix) -> list[Matrix]:
 
 
 def map_leaves(matrix: Matrix, change: Callable[[Matrix], Matrix]) -> Matrix:
-    """The matrix with what it is made of changed: factors, corner, codebook, pieces, or itself."""
+    """The matrix with what it is made of changed: factors, codebook, pieces, part, or itself."""
     if isinstance(matrix, CodebookMatrix):
         return CodebookMatrix(matrix.codes, map_leaves(matrix.words, change))
     if isinstance(matrix, BlockMatrix):
         pieces = map_leaves(matrix.pieces, change)
         return BlockMatrix(matrix.columns, matrix.number, matrix.blocks, matrix.places, pieces)
+    if isinstance(matrix, PartMatrix):
+        kept = map_leaves(matrix.kept, change)
+        numbers = matrix.kept_rows, matrix.kept_columns
+        return PartMatrix(matrix.rows, matrix.columns, kept, *numbers)
     if isinstance(matrix, CornerMatrix):
         return CornerMatrix(matrix.rows, matrix.columns, map_leaves(matrix.corner, change))
     if isinstance(matrix, LowRankMatrix):

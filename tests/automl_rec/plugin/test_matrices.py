@@ -16,16 +16,22 @@ from automl_rec.plugin import (
     DenseMatrix,
     LowRankMatrix,
     Matrix,
+    Pattern,
     Precision,
     TrainableMatrix,
     blocks_form,
+    dense_form,
     from_integers,
+    grouped,
     in_blocks,
     in_blocks_shape,
     keep,
     keep_shape,
     map_leaves,
+    part,
+    part_form,
     quantise,
+    ungrouped,
 )
 from automl_rec.plugin.matrices.corner import cut
 from automl_rec.plugin.matrices.describing import blank, describe
@@ -426,3 +432,78 @@ def test_factors_under_training_learn_as_their_product() -> None:
     assert [*stored.parameters()] == []
     assert torch.equal(stored.dense(), matrix.dense())
     assert not matrix.dense().requires_grad
+
+
+patterns = st.builds(Pattern, st.integers(1, 3), st.integers(3, 8), st.booleans()).filter(
+    lambda pattern: pattern.kept < pattern.of
+)
+
+
+def following(values: Tensor, pattern: Pattern) -> Tensor:
+    """Which of values (R, C) are the largest of their group: a slow way."""
+    kept = torch.zeros(values.shape, dtype=torch.bool)
+    for row in range(values.shape[0]):
+        for column in range(values.shape[1]):
+            line = values[:, column] if pattern.down else values[row]
+            place = row if pattern.down else column
+            start = place - place % pattern.of
+            group = line[start : start + pattern.of].abs().tolist()
+            order = sorted(range(len(group)), key=lambda n: (-group[n], n))
+            kept[row, column] = place - start in order[: pattern.kept]
+    return kept
+
+
+@given(
+    st.integers(1, 9), st.integers(1, 20), patterns, st.sampled_from(PRECISIONS), st.integers(0, 99)
+)
+def test_a_pattern_comes_back_and_costs_its_form(
+    rows: int, columns: int, pattern: Pattern, precision: Precision, seed: int
+) -> None:
+    values = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+    kept = following(values, pattern)
+    assert int(kept.sum()) == pattern.entries(rows, columns)
+    matrix = keep(values, kept, pattern)
+    assert torch.equal(matrix.dense(), torch.where(kept, values, 0.0))
+    form = dense_form(rows, columns).follows(pattern)
+    assert matrix.form().bytes == form.bytes == (stored_bytes(matrix),) * 2
+    encoded = quantise(matrix, precision)
+    assert_acts_as(encoded, encoded.dense())
+    assert torch.equal(encoded.dense() == 0, matrix.dense() == 0) or precision != "fp32"
+    assert encoded.form().bytes == replace(form, precision=precision).bytes
+    assert encoded.form().bytes == (stored_bytes(encoded),) * 2
+    made = blank(describe(encoded)).state_dict()
+    stored = encoded.state_dict()
+    assert [(n, t.shape, t.dtype) for n, t in made.items()] == [
+        (n, t.shape, t.dtype) for n, t in stored.items()
+    ]
+
+
+def test_groups_come_back() -> None:
+    values = torch.arange(15.0).reshape(3, 5)
+    along, down = Pattern(1, 4), Pattern(1, 2, down=True)
+    assert grouped(values, along)[:2].tolist() == [[0.0, 1.0, 2.0, 3.0], [4.0, 0.0, 0.0, 0.0]]
+    assert grouped(values, down, -1.0)[:2].tolist() == [[0.0, 5.0], [10.0, -1.0]]
+    for pattern in (along, down):
+        assert torch.equal(ungrouped(grouped(values, pattern), pattern, 3, 5), values)
+
+
+@given(pruned(), st.integers(0, 99), st.sampled_from(PRECISIONS))
+def test_a_part_acts_as_the_matrix_without_the_rest(
+    case: tuple[Tensor, Tensor], seed: int, precision: Precision
+) -> None:
+    values, _ = case
+    generator = torch.Generator().manual_seed(seed)
+    rows, columns = (torch.rand(size, generator=generator) < 0.6 for size in values.shape)
+    rows[0] = columns[0] = True
+    matrix = part(values, rows, columns)
+    assert torch.equal(matrix.dense(), values * rows[:, None] * columns)
+    encoded = quantise(matrix, precision)
+    assert_acts_as(encoded, encoded.dense())
+    form = part_form(matrix.rows, matrix.columns, int(rows.sum()), int(columns.sum()))
+    form = form.map_leaves(lambda leaf: replace(leaf, precision=precision))
+    assert encoded.form() == form
+    assert form.bytes == (stored_bytes(encoded),) * 2
+    made, stored = blank(describe(encoded)).state_dict(), encoded.state_dict()
+    assert [(n, t.shape, t.dtype) for n, t in made.items()] == [
+        (n, t.shape, t.dtype) for n, t in stored.items()
+    ]

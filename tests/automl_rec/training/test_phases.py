@@ -274,3 +274,29 @@ def test_a_phase_cut_short_by_time_is_gone_on_with(tmp_path: Path) -> None:
     state = whole.state_dict()
     assert not torch.equal(cut.items, whole.items)
     assert all(torch.equal(tensor, state[name]) for name, tensor in resumed.state_dict().items())
+
+
+def test_a_phase_may_leave_its_last_weights_without_patience() -> None:
+    class Pressing(TwoPhases):
+        phases: ClassVar = (Phase("press", 0.5, end="last"), Phase("tune", 0.5))
+
+        def begin(self, phase: Phase, generator: torch.Generator) -> None:
+            super().begin(phase, generator)
+            self.found = self.model.items.detach().clone()
+
+        def end(self, phase: Phase) -> None:
+            super().end(phase)
+            self.last = self.seen
+
+        def after_step(self, step: Step) -> None:
+            super().after_step(step)
+            self.seen = self.model.items.detach().clone()
+
+    model = Popularity()
+    cycle = Pressing(model)
+    run(model, cycle, patience=1)
+    assert cycle.found is not None
+    assert torch.equal(cycle.found, cycle.last)
+    begun = cycle.told.index("end press")
+    per_epoch = int(cycle.told[1].split()[3]) // 5
+    assert sum(line.startswith("step") for line in cycle.told[:begun]) == 5 * per_epoch

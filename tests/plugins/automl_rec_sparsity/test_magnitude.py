@@ -1,22 +1,24 @@
-from typing import Literal
-
 import pytest
 import scipy.sparse as sp
 import torch
 
 from automl_rec.plugin import (
     DenseMatrix,
+    Either,
     Form,
+    Interval,
     LowRankMatrix,
+    Product,
     Step,
     TrainableMatrix,
     Use,
     Weight,
     dense_form,
 )
+from automl_rec_sparsity.kept_share import Scope
 from automl_rec_sparsity.magnitude import Magnitude
+from automl_rec_sparsity.selection import shape_densities
 
-Scope = Literal["uniform", "global"]
 SHAPES = {"a": (40, 30), "b": (8, 5), "c": (20, 200)}
 
 
@@ -91,6 +93,23 @@ def test_the_global_share_is_exact_in_total_and_within_its_price(
             assert (made[name].matrix.dense() != 0).any(1).all()
 
 
+@pytest.mark.parametrize("density", [0.01, 0.1, 0.7])
+def test_shares_by_shape_are_exact_and_cost_their_price(density: float) -> None:
+    made = weights()
+    priced = one_shot(density, "erk").price({name: w.price() for name, w in made.items()})
+    one_shot(density, "erk").compress(made)
+    shares = shape_densities(list(SHAPES.values()), density)
+    for (name, (rows, columns)), share in zip(SHAPES.items(), shares, strict=True):
+        assert kept(made[name]) == round(share * rows * columns)
+        assert made[name].matrix.form().bytes == priced[name].bytes
+
+
+def test_shares_by_shape_are_open_where_values_decide_a_rank() -> None:
+    leaf = dense_form(40, 30)
+    priced = one_shot(0.1, "erk").price({"a": Either(leaf, Product(leaf, leaf)), "b": leaf})
+    assert priced["b"].leaves()[0].entries == Interval(0, 1200)
+
+
 def test_the_global_price_of_one_matrix_is_exact() -> None:
     priced = one_shot(0.1, "global").price({"a": dense_form(40, 30)})
     assert priced == one_shot(0.1).price({"a": dense_form(40, 30)})
@@ -153,7 +172,7 @@ def mask_of(weight: Weight) -> torch.Tensor:
     return weight.matrix.mask
 
 
-@pytest.mark.parametrize("scope", ["uniform", "global"])
+@pytest.mark.parametrize("scope", ["uniform", "erk", "global"])
 def test_masks_only_shrink_and_end_at_the_density(scope: Scope) -> None:
     made, sparsity = weights(stored=False), gradual(0.1, scope)
     sparsity.join(made)
@@ -168,8 +187,14 @@ def test_masks_only_shrink_and_end_at_the_density(scope: Scope) -> None:
         left.append(sum(int(mask_of(w).sum()) for w in made.values()))
     assert left == sorted(left, reverse=True)
     assert left[0] == sum(rows * columns for rows, columns in SHAPES.values())
-    exact = sum(round(0.1 * rows * columns) for rows, columns in SHAPES.values())
-    assert left[40] == left[-1] == (exact if scope == "uniform" else round(0.1 * left[0]))
+    sizes = [rows * columns for rows, columns in SHAPES.values()]
+    by_shape = zip(shape_densities(list(SHAPES.values()), 0.1), sizes, strict=True)
+    expected = {
+        "uniform": sum(round(0.1 * size) for size in sizes),
+        "erk": sum(round(share * size) for share, size in by_shape),
+        "global": round(0.1 * sum(sizes)),
+    }
+    assert left[40] == left[-1] == expected[scope]
     assert len(set(left)) > 8, "gradually"
 
 
