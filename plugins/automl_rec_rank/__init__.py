@@ -4,6 +4,23 @@ from automl_rec.plugin import Choice, Component, Float, Integer, Value, hookimpl
 
 AUTOML_REC_API = (1, 0)
 
+CONDLR = Component(
+    kind="rank",
+    name="condlr",
+    summary="Linears trained at a fixed rank with singular values that are kept close together.",
+    source=(
+        "Savostianova et al., NeurIPS 2023, arXiv 2306.01485. The triangles of the decompositions "
+        "that keep bases orthonormal go into the core, and singular values are touched only where "
+        "the bound is passed. Tables stay whole."
+    ),
+    implementation="automl_rec_rank.condlr:CondLr",
+    hyperparameters={
+        "ratio": Float(0.05, 0.75, 0.25, log=True),
+        "spread": Choice(("bounded", "equal"), "bounded"),
+        "condition": Float(1.1, 10.0, 2.0, log=True, only_if={"spread": ("bounded",)}),
+    },
+)
+
 DLRT = Component(
     kind="rank",
     name="dlrt",
@@ -100,4 +117,4 @@ MAESTRO = Component(
 @hookimpl
 def register_ranks() -> list[Component]:
     """Returns the ranks of this package."""
-    return [AFM, DLRT, FULL, MAESTRO, SVD]
+    return [AFM, CONDLR, DLRT, FULL, MAESTRO, SVD]

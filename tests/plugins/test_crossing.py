@@ -214,7 +214,7 @@ def factored(configuration: Configuration) -> bool:
 
 
 LEARNING: dict[str, list[Weight]] = {}
-OF_LINEARS = {"dlrt"}
+OF_LINEARS = {"condlr", "dlrt"}
 """Ranks that leave tables whole while they train."""
 
 
