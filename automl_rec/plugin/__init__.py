@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Coded,
         Either,
         Form,
+        Grid,
         Interval,
         Leaf,
         Part,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from automl_rec.plugin.matrices.codes import CodebookMatrix
     from automl_rec.plugin.matrices.corner import CornerMatrix
     from automl_rec.plugin.matrices.dense import DenseMatrix, from_integers
+    from automl_rec.plugin.matrices.grid import GridMatrix, GridSizes
     from automl_rec.plugin.matrices.keeping import keep, keep_shape
     from automl_rec.plugin.matrices.leaves import leaves, map_leaves
     from automl_rec.plugin.matrices.low_rank import LowRankMatrix
@@ -86,6 +88,7 @@ _HOMES = {
         "Coded",
         "Either",
         "Form",
+        "Grid",
         "Interval",
         "Leaf",
         "Part",
@@ -108,6 +111,7 @@ _HOMES = {
     "matrices.dense": ("DenseMatrix", "from_integers"),
     "matrices.keeping": ("keep", "keep_shape"),
     "matrices.leaves": ("leaves", "map_leaves"),
+    "matrices.grid": ("GridMatrix", "GridSizes"),
     "matrices.low_rank": ("LowRankMatrix",),
     "matrices.matrix": ("Matrix",),
     "matrices.part": ("PartMatrix", "part"),
@@ -158,6 +162,9 @@ __all__ = [
     "Float",
     "Form",
     "GradientModel",
+    "Grid",
+    "GridMatrix",
+    "GridSizes",
     "Histories",
     "Infeasible",
     "Integer",

@@ -471,7 +471,50 @@ class Part:
         return ZERO if kept == whole else kept.times(size)
 
 
-Form: TypeAlias = Leaf | Product | Either | Coded | Blocks | Part
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The form of a grid of blocks, each a product of narrow factors.
+
+    Attributes:
+        down: form of what reads the columns, (pieces * blocks * rank, width of a piece).
+        up: form of what gives the rows, (blocks * height of a block, pieces * rank).
+        blocks: of rows.
+    """
+
+    down: Leaf
+    up: Leaf
+    blocks: int
+
+    @property
+    def bytes(self) -> Interval:
+        """Native bytes of both."""
+        return self.down.bytes + self.up.bytes
+
+    @property
+    def packed_bytes(self) -> Interval:
+        """Bytes of both if places took the bits they need."""
+        return self.down.packed_bytes + self.up.packed_bytes
+
+    @property
+    def product_operations(self) -> Interval:
+        """Multiply-adds of one matrix-vector product."""
+        return self.down.product_operations + self.up.product_operations
+
+    @property
+    def row_operations(self) -> Interval:
+        """Multiply-adds to compute one row: its block of all pieces."""
+        return self.down.product_operations.times(1 / self.blocks)
+
+    def map_leaves(self, change: Callable[[Leaf], Leaf]) -> "Form":
+        """The form with both changed."""
+        return Grid(change(self.down), change(self.up), self.blocks)
+
+    def leaves(self) -> tuple[Leaf, ...]:
+        """Both."""
+        return (self.down, self.up)
+
+
+Form: TypeAlias = Leaf | Product | Either | Coded | Blocks | Part | Grid
 
 
 def leaf_form(rows: int, columns: int, entries: int, precision: Precision) -> Leaf:

@@ -4,6 +4,29 @@ from automl_rec.plugin import Choice, Component, Float, Integer, Value, hookimpl
 
 AUTOML_REC_API = (1, 0)
 
+BTT = Component(
+    kind="rank",
+    name="btt",
+    summary="Linears trained as grids of blocks of low rank: block tensor trains and Monarch.",
+    source=(
+        "Block tensor trains of two cores (Qiu et al., ICML 2024, arXiv 2406.06248) and Monarch "
+        "matrices (Dao et al., ICML 2022, arXiv 2204.00595). Ours starts as the nearest grid to "
+        "the weight's start, at its length, and both products learn at the loop's rate. Tables "
+        "stay whole."
+    ),
+    implementation="automl_rec_rank.btt:Btt",
+    hyperparameters={
+        "grid": Choice(("even", "monarch"), "even"),
+        "block_rank": Integer(1, 8, 1, log=True, only_if={"grid": ("even",)}),
+        "blocks": Integer(2, 16, 4, log=True, only_if={"grid": ("monarch",)}),
+    },
+    excludes={
+        ("sparsity", "nm"): (
+            "groups of N:M run along inputs or outputs, but columns of a grid's blocks are ranks"
+        )
+    },
+)
+
 CONDLR = Component(
     kind="rank",
     name="condlr",
@@ -117,4 +140,4 @@ MAESTRO = Component(
 @hookimpl
 def register_ranks() -> list[Component]:
     """Returns the ranks of this package."""
-    return [AFM, CONDLR, DLRT, FULL, MAESTRO, SVD]
+    return [AFM, BTT, CONDLR, DLRT, FULL, MAESTRO, SVD]

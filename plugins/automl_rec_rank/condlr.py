@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from automl_rec.plugin import Interval, Step, Weight
 from automl_rec_rank.allocation import Size
-from automl_rec_rank.factors import Factors, TrainedRank
+from automl_rec_rank.factors import Factors, TrainedProduct
 from automl_rec_rank.spectrum import Spectrum
 
 
-class CondLr(TrainedRank):
+class CondLr(TrainedProduct):
     """Trains linears as U S V' of a fixed rank, with orthonormal U and V and a well-conditioned S.
 
     After each step of the optimiser U and V are made orthonormal again, by a QR whose R goes into S
@@ -43,11 +43,11 @@ class CondLr(TrainedRank):
         self._ratio, self._condition = ratio, 1.0 if spread == "equal" else condition
 
     def ranks(self, size: Size) -> Interval:
-        """See `TrainedRank.ranks`; exact."""
+        """See `TrainedProduct.ranks`; exact."""
         return Interval(*[max(round(self._ratio * size.narrow), 1)] * 2)
 
     def factors(self, weight: Weight, size: Size) -> Factors:
-        """See `TrainedRank.factors`."""
+        """See `TrainedProduct.factors`."""
         rank = int(self.ranks(size).low)
         factors = ConditionedFactors(weight.rows, weight.columns, rank, self._condition)
         if not weight.trainable.is_meta:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from automl_rec.plugin import Interval, Phase, Step, Weight
 from automl_rec_rank.allocation import Size
 from automl_rec_rank.dynamics import Decomposition, narrowed, widened
-from automl_rec_rank.factors import Factors, TrainedRank
+from automl_rec_rank.factors import Factors, TrainedProduct
 from automl_rec_rank.spectrum import Spectrum
 
 LEAST = 2
@@ -17,7 +17,7 @@ DECAY = 0.999
 EPSILON = 1e-16
 
 
-class Dlrt(TrainedRank):
+class Dlrt(TrainedProduct):
     """Trains linears as U S V' with orthonormal U and V, at a rank that follows the gradient.
 
     In each step both factors, K = U S and L = V S', move against the gradient; U and V are widened
@@ -51,11 +51,11 @@ class Dlrt(TrainedRank):
         self._initial: list[dict[str, Tensor]] = []
 
     def ranks(self, size: Size) -> Interval:
-        """See `TrainedRank.ranks`."""
+        """See `TrainedProduct.ranks`."""
         return Interval(min(LEAST, size.most), max(size.most, 1))
 
     def factors(self, weight: Weight, size: Size) -> Factors:
-        """See `TrainedRank.factors`."""
+        """See `TrainedProduct.factors`."""
         start = min(max(round(self._start * size.narrow), LEAST), size.most)
         factors = TurningFactors(weight.rows, weight.columns, size.most, start)
         if not weight.trainable.is_meta:

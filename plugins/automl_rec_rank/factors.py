@@ -92,7 +92,7 @@ class TrainedRank(Rank):
     linears_alone: ClassVar[bool] = False
 
     def __init__(self) -> None:
-        self.factored: dict[str, Factors] = {}
+        self.factored: dict[str, Matrix] = {}
 
     @property
     def acts_in_training(self) -> bool:
@@ -100,11 +100,11 @@ class TrainedRank(Rank):
         return True
 
     @abstractmethod
-    def ranks(self, size: Size) -> Interval:
-        """The least and the largest rank that a weight may be served at; past `Size.most` whole."""
+    def served(self, size: Size) -> Form | None:
+        """What is served in place of a weight of a size; None where that would be no smaller."""
 
     @abstractmethod
-    def factors(self, weight: Weight, size: Size) -> Factors:
+    def factors(self, weight: Weight, size: Size) -> Matrix:
         """What is trained in place of a weight; on the meta device without values."""
 
     def join(self, weights: Mapping[str, Weight]) -> None:
@@ -122,7 +122,7 @@ class TrainedRank(Rank):
             kind = "linear weight" if self.linears_alone else "weight"
             raise Infeasible(
                 f"This rank trains factors, but the model has no {kind} that learns as a whole and "
-                f"that its factors would make smaller. Lower the ratio, choose another model, or "
+                f"that its factors would make smaller. Choose smaller factors, another model, or "
                 f"svd."
             )
 
@@ -138,10 +138,23 @@ class TrainedRank(Rank):
         learns = isinstance(matrix, TrainableMatrix) and matrix.weight.requires_grad
         plain = learns and matrix.mask is None and weight.corner == (weight.rows, weight.columns)
         wanted = weight.role == "linear" or not (self.linears_alone or weight.zero_diagonal)
-        return plain and wanted and size.most > 0 and self.ranks(size).low <= size.most
+        return plain and wanted and self.served(size) is not None
 
     def _priced(self, name: str, form: Form) -> Form:
-        if name not in self.factored:
-            return form
-        size = Size.of(form)
-        return priced(form, size, self.ranks(size))
+        found = self.served(Size.of(form)) if name in self.factored else None
+        return form if found is None else found
+
+
+class TrainedProduct(TrainedRank):
+    """A trained rank whose factors are narrow ones, two a weight."""
+
+    @abstractmethod
+    def ranks(self, size: Size) -> Interval:
+        """The least and the largest rank that a weight may be served at; past `Size.most` whole."""
+
+    def served(self, size: Size) -> Form | None:
+        """See `TrainedRank.served`."""
+        ranks = self.ranks(size)
+        if size.most == 0 or ranks.low > size.most:
+            return None
+        return priced(dense_form(size.rows, size.columns), size, ranks)

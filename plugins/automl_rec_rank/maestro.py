@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from automl_rec.plugin import Interval, Loss, Phase, Step, Weight
 from automl_rec_rank.allocation import Size
-from automl_rec_rank.factors import Factors, TrainedRank
+from automl_rec_rank.factors import Factors, TrainedProduct
 from automl_rec_rank.spectrum import Spectrum
 
 SERVED_SHARE = 0.5
@@ -17,7 +17,7 @@ TINY = 1e-24
 """Below a root, so that its slope at 0 is finite."""
 
 
-class Maestro(TrainedRank):
+class Maestro(TrainedProduct):
     """Trains full factors so that their first ranks serve alone, and lets the last ones fade.
 
     Factors start as the singular value decomposition of a weight's start, at full rank. Each step
@@ -65,13 +65,13 @@ class Maestro(TrainedRank):
         self._every, self._all_ranks = every, all_ranks
 
     def ranks(self, size: Size) -> Interval:
-        """See `TrainedRank.ranks`."""
+        """See `TrainedProduct.ranks`."""
         if self._ratio is None:
             return Interval(1, size.narrow)
         return Interval(*[max(round(self._ratio * size.narrow), 1)] * 2)
 
     def factors(self, weight: Weight, size: Size) -> Factors:
-        """See `TrainedRank.factors`."""
+        """See `TrainedProduct.factors`."""
         served = None if self._ratio is None else int(self.ranks(size).low)
         factors = OrderedFactors(weight.rows, weight.columns, served)
         if not weight.trainable.is_meta:

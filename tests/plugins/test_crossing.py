@@ -214,7 +214,7 @@ def factored(configuration: Configuration) -> bool:
 
 
 LEARNING: dict[str, list[Weight]] = {}
-OF_LINEARS = {"condlr", "dlrt"}
+OF_LINEARS = {"btt", "condlr", "dlrt"}
 """Ranks that leave tables whole while they train."""
 
 

@@ -10,6 +10,7 @@ from automl_rec.plugin.matrices.blocks import BlockMatrix
 from automl_rec.plugin.matrices.codes import CodebookMatrix
 from automl_rec.plugin.matrices.corner import CornerMatrix
 from automl_rec.plugin.matrices.dense import DenseMatrix
+from automl_rec.plugin.matrices.grid import GridMatrix, GridSizes
 from automl_rec.plugin.matrices.low_rank import LowRankMatrix
 from automl_rec.plugin.matrices.matrix import Matrix
 from automl_rec.plugin.matrices.part import PartMatrix
@@ -36,6 +37,10 @@ def describe(matrix: Matrix) -> dict[str, Any]:
     if isinstance(matrix, PartMatrix):
         sizes = {"rows": matrix.rows, "columns": matrix.columns}
         return {"layout": "part", **sizes, "kept": describe(matrix.kept)}
+    if isinstance(matrix, GridMatrix):
+        sizes = {"rows": matrix.rows, "columns": matrix.columns}
+        cores = {"down": describe(matrix.down), "up": describe(matrix.up)}
+        return {"layout": "grid", **sizes, "grid": list(matrix.sizes), **cores}
     if isinstance(matrix, CodebookMatrix):
         sizes = {"rows": matrix.rows, "parts": matrix.parts}
         return {"layout": "codes", **sizes, "words": describe(matrix.words)}
@@ -77,6 +82,10 @@ def blank(description: dict[str, Any]) -> Matrix:
         with torch.device("meta"):
             numbers = [None if some == every else torch.empty(some) for some, every in pairs]
         return PartMatrix(*sizes, kept, *numbers)
+    if layout == "grid":
+        sizes = int(description["rows"]), int(description["columns"])
+        cores = blank(description["down"]), blank(description["up"])
+        return GridMatrix(*sizes, *cores, GridSizes(*description["grid"]))
     if layout == "codes":
         with torch.device("meta"):
             codes = torch.empty(int(description["rows"]), int(description["parts"]))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from automl_rec.plugin.matrices.blocks import BlockMatrix
 from automl_rec.plugin.matrices.codes import CodebookMatrix
 from automl_rec.plugin.matrices.corner import CornerMatrix
+from automl_rec.plugin.matrices.grid import GridMatrix
 from automl_rec.plugin.matrices.low_rank import LowRankMatrix
 from automl_rec.plugin.matrices.matrix import Matrix
 from automl_rec.plugin.matrices.part import PartMatrix
@@ -23,7 +24,7 @@ def leaves(matrix: Matrix) -> list[Matrix]:
 
 
 def map_leaves(matrix: Matrix, change: Callable[[Matrix], Matrix]) -> Matrix:
-    """The matrix with what it is made of changed: factors, codebook, pieces, part, or itself."""
+    """The matrix with what it is made of changed: factors, grid, codebook, part, or itself."""
     if isinstance(matrix, CodebookMatrix):
         return CodebookMatrix(matrix.codes, map_leaves(matrix.words, change))
     if isinstance(matrix, BlockMatrix):
@@ -35,6 +36,9 @@ def map_leaves(matrix: Matrix, change: Callable[[Matrix], Matrix]) -> Matrix:
         return PartMatrix(matrix.rows, matrix.columns, kept, *numbers)
     if isinstance(matrix, CornerMatrix):
         return CornerMatrix(matrix.rows, matrix.columns, map_leaves(matrix.corner, change))
+    if isinstance(matrix, GridMatrix):
+        down, up = map_leaves(matrix.down, change), map_leaves(matrix.up, change)
+        return GridMatrix(matrix.rows, matrix.columns, down, up, matrix.sizes)
     if isinstance(matrix, LowRankMatrix):
         left, right = map_leaves(matrix.left, change), map_leaves(matrix.right, change)
         return LowRankMatrix(left, right, zero_diagonal=matrix.zero_diagonal)

@@ -16,7 +16,7 @@ from automl_rec.plugin import (
     dense_form,
 )
 from automl_rec_rank.allocation import Size
-from automl_rec_rank.factors import Factors, TrainedRank
+from automl_rec_rank.factors import Factors, TrainedProduct
 
 
 class Pair(Factors):
@@ -32,7 +32,7 @@ class Pair(Factors):
         return self.left, self.right
 
 
-class Pairs(TrainedRank):
+class Pairs(TrainedProduct):
     """Pairs of a rank between two."""
 
     def __init__(self, low: int, high: int) -> None:
