@@ -13,7 +13,7 @@ from automl_rec.served import Served
 
 REPEATS = 7
 PREFERENCE = 0.9
-"""The dense kernel takes more memory: it must take less than this share of the other's time."""
+"""The dense kernel takes more memory: it must take less than this share of the others' time."""
 LARGEST = 16_000_000
 """Places of a matrix (64 MB) that is not tried with its zeros."""
 
@@ -77,7 +77,9 @@ def _fastest(leaf: SparseMatrix, ask: Callable[[], None]) -> Kernel:
         leaf.kernel = kernel
         ask()  # expands what the kernel keeps
         taken[kernel] = min(_seconds(ask) for _ in range(REPEATS))
-    return "dense" if taken["dense"] < PREFERENCE * taken["sparse"] else "sparse"
+    written = taken.pop("dense")
+    compressed = min(taken, key=lambda kernel: taken[kernel])
+    return "dense" if written < PREFERENCE * taken[compressed] else compressed
 
 
 def _seconds(ask: Callable[[], None]) -> float:

@@ -1,5 +1,6 @@
 """Stored non-zero values and their places."""
 
+import warnings
 from abc import abstractmethod
 from typing import Any, Literal, TypeAlias
 
@@ -13,9 +14,9 @@ from automl_rec.plugin.form import Form, index_bytes, leaf_form
 from automl_rec.plugin.matrices.matrix import Matrix
 from automl_rec.plugin.matrices.values import INDEX_TYPES, numbers_of, precision_of
 
-Kernel: TypeAlias = Literal["sparse", "dense"]
-"""How a sparse matrix is multiplied and read: as compressed rows, or written out with its zeros."""
-KERNELS: tuple[Kernel, ...] = ("sparse", "dense")
+Kernel: TypeAlias = Literal["scipy", "torch", "dense"]
+"""Who multiplies a sparse matrix: scipy or torch, as compressed rows; or with its zeros."""
+KERNELS: tuple[Kernel, ...] = ("scipy", "torch", "dense")
 
 
 class SparseMatrix(Matrix):
@@ -38,9 +39,9 @@ class SparseMatrix(Matrix):
         self.rows, self.columns, self.entries = rows, columns, entries
         self.register_buffer("values", values)
         self.register_buffer("scale", scale)
-        self._kernel: Kernel = "sparse"
+        self._kernel: Kernel = "scipy"
         self._expanded: sp.csr_matrix | None = None
-        self._transposed: sp.csr_matrix | None = None
+        self._compressed: Tensor | None = None
         self._written: Tensor | None = None
 
     @property
@@ -53,7 +54,7 @@ class SparseMatrix(Matrix):
         if kernel not in KERNELS:
             raise ValueError(f"a kernel must be one of {', '.join(KERNELS)}, got {kernel!r}")
         self._kernel = kernel
-        self._expanded = self._transposed = self._written = None
+        self._expanded = self._compressed = self._written = None
 
     @abstractmethod
     def places(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -81,17 +82,19 @@ class SparseMatrix(Matrix):
         """See `Matrix.multiply`."""
         if self._kernel == "dense":
             return F.linear(x, self._dense())
-        if self._transposed is None:
-            self._transposed = self.expanded().T.tocsr()
-        product = x.reshape(-1, self.columns).numpy() @ self._transposed
-        return torch.from_numpy(product).reshape(*x.shape[:-1], self.rows)
+        inputs = x.reshape(-1, self.columns).T
+        if self._kernel == "torch":
+            product = torch.mm(self._rows(), inputs)
+        else:
+            product = torch.from_numpy(self.expanded() @ inputs.numpy())
+        return product.T.reshape(*x.shape[:-1], self.rows)
 
     def project(self, x: Tensor) -> Tensor:
         """See `Matrix.project`."""
         if self._kernel == "dense":
             return x @ self._dense()
-        product = x.reshape(-1, self.rows).numpy() @ self.expanded()
-        return torch.from_numpy(product).reshape(*x.shape[:-1], self.columns)
+        product = self.expanded().T @ x.reshape(-1, self.rows).T.numpy()
+        return torch.from_numpy(product).T.reshape(*x.shape[:-1], self.columns)
 
     def bag(self, indptr: Tensor, ids: Tensor) -> Tensor:
         """See `Matrix.bag`."""
@@ -110,6 +113,19 @@ class SparseMatrix(Matrix):
     def form(self) -> Form:
         """See `Matrix.form`."""
         return leaf_form(self.rows, self.columns, self.entries, precision_of(self.values))
+
+    def _rows(self) -> Tensor:
+        """What torch multiplies, with the memory of `expanded`."""
+        if self._compressed is None:
+            matrix = self.expanded()
+            places = [p.astype(np.int32, copy=False) for p in (matrix.indptr, matrix.indices)]
+            starts, columns, values = map(torch.from_numpy, (*places, matrix.data))
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+                self._compressed = torch.sparse_csr_tensor(
+                    starts, columns, values, matrix.shape, check_invariants=True
+                )
+        return self._compressed
 
     def _dense(self) -> Tensor:
         """What the dense kernel reads: (rows, columns); computed once, do not change it."""
