@@ -471,7 +471,66 @@ class Part:
         return ZERO if kept == whole else kept.times(size)
 
 
-Form: TypeAlias = Leaf | Product | Either | Coded | Blocks | Part
+@dataclass(frozen=True, slots=True)
+class Tiled:
+    """The form of a matrix of which only some squares of entries, its tiles, are not 0.
+
+    Attributes:
+        rows: number of rows.
+        columns: number of columns.
+        side: rows and columns of a tile; those that reach over an edge are stored whole.
+        tiles: form of what is stored, a row a tile.
+    """
+
+    rows: Interval
+    columns: Interval
+    side: int
+    tiles: Leaf
+
+    @property
+    def bytes(self) -> Interval:
+        """Native bytes of the tiles, of their columns and of where each row of tiles begins."""
+        numbers = self.tiles.rows.times(index_bytes(self._across - 1))
+        starts = (self._down + 1) * index_bytes(int(self.tiles.rows.high))
+        return numbers + Interval(starts, starts) + self.tiles.bytes
+
+    @property
+    def packed_bytes(self) -> Interval:
+        """Bytes if these numbers took the bits they need, or one bit a place for a tile."""
+        bits = self.tiles.rows.times(index_bits(self._across))
+        starts = (self._down + 1) * index_bits(int(self.tiles.rows.high) + 1)
+        most = self._down * self._across
+        places = Interval(*(-(-min(int(end) + starts, most) // 8) for end in bits))
+        return places + self.tiles.packed_bytes
+
+    @property
+    def product_operations(self) -> Interval:
+        """Multiply-adds of one matrix-vector product."""
+        return self.tiles.product_operations
+
+    @property
+    def row_operations(self) -> Interval:
+        """Multiply-adds to read one row: none."""
+        return ZERO
+
+    def map_leaves(self, change: Callable[[Leaf], Leaf]) -> "Form":
+        """The form with the tiles changed."""
+        return replace(self, tiles=change(self.tiles))
+
+    def leaves(self) -> tuple[Leaf, ...]:
+        """The tiles."""
+        return (self.tiles,)
+
+    @property
+    def _down(self) -> int:
+        return -(-int(self.rows.high) // self.side)
+
+    @property
+    def _across(self) -> int:
+        return -(-int(self.columns.high) // self.side)
+
+
+Form: TypeAlias = Leaf | Product | Either | Coded | Blocks | Part | Tiled
 
 
 def leaf_form(rows: int, columns: int, entries: int, precision: Precision) -> Leaf:
@@ -483,6 +542,14 @@ def leaf_form(rows: int, columns: int, entries: int, precision: Precision) -> Le
 def dense_form(rows: int, columns: int) -> Leaf:
     """The form of a dense float32 matrix."""
     return leaf_form(rows, columns, rows * columns, "fp32")
+
+
+def tiled_form(rows: int, columns: int, side: int, kept: int) -> Form:
+    """The form of a matrix of which so many tiles are kept: as such, or dense if that is less."""
+    whole = dense_form(rows, columns)
+    sizes = Interval(rows, rows), Interval(columns, columns)
+    tiled = Tiled(*sizes, side, dense_form(kept, side * side))
+    return tiled if tiled.bytes.low < whole.bytes.low else whole
 
 
 def part_form(rows: int, columns: int, kept_rows: int, kept_columns: int) -> Form:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from automl_rec.plugin import Either, Form, Interval, Leaf, Product
+from automl_rec.plugin import Either, Form, Interval, Leaf, Product, tiled_form
 from automl_rec_sparsity.selection import budget, shape_densities
 
 ZERO = Interval(0, 0)
@@ -20,6 +20,28 @@ def kept_of_each(forms: Mapping[str, Form], density: float) -> dict[str, Form]:
         return leaf.kept(Interval(*ends))
 
     return {name: form.map_leaves(change) for name, form in forms.items()}
+
+
+def kept_tiles(forms: Mapping[str, Form], density: float, side: int) -> dict[str, Form]:
+    """The forms where every matrix keeps a share of its tiles; if stored sparse, of places."""
+
+    def change(form: Form) -> Form:
+        if isinstance(form, Either):
+            return Either(change(form.first), change(form.second))
+        if isinstance(form, Product):
+            return Product(change(form.left), change(form.right))
+        (leaf,) = form.leaves()
+        if leaf.entries.low < leaf.rows.low * leaf.columns.low:
+            return kept_of_each({"": leaf}, density)[""]
+        ends = [_tiled(int(leaf.rows[n]), int(leaf.columns[n]), density, side) for n in (0, 1)]
+        return ends[0] if ends[0] == ends[1] else Either(*ends)
+
+    return {name: change(form) for name, form in forms.items()}
+
+
+def _tiled(rows: int, columns: int, density: float, side: int) -> Form:
+    tiles = -(-rows // side) * -(-columns // side)
+    return tiled_form(rows, columns, side, budget(density, tiles))
 
 
 def kept_by_shape(forms: Mapping[str, Form], density: float) -> dict[str, Form]:

@@ -9,7 +9,8 @@ from automl_rec.kernels import choose_kernels
 from automl_rec.objectives.memory import resident_bytes
 from automl_rec.plugin import Requests, RetrievalModel, Use, Value, Weight, keep
 from automl_rec.plugin.matrices.describing import blank, describe
-from automl_rec.plugin.matrices.sparse import KERNELS, Kernel, SparseMatrix
+from automl_rec.plugin.matrices.expanding import KERNELS, Kernel
+from automl_rec.plugin.matrices.sparse import SparseMatrix
 from automl_rec.registry import Registry
 from automl_rec.served import Served
 from automl_rec.space.configuration import Chosen
