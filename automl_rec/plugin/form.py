@@ -490,18 +490,12 @@ class Tiled:
     @property
     def bytes(self) -> Interval:
         """Native bytes of the tiles, of their columns and of where each row of tiles begins."""
-        numbers = self.tiles.rows.times(index_bytes(self._across - 1))
-        starts = (self._down + 1) * index_bytes(int(self.tiles.rows.high))
-        return numbers + Interval(starts, starts) + self.tiles.bytes
+        return Interval(*(self._places_bytes(end) for end in (0, 1))) + self.tiles.bytes
 
     @property
     def packed_bytes(self) -> Interval:
         """Bytes if these numbers took the bits they need, or one bit a place for a tile."""
-        bits = self.tiles.rows.times(index_bits(self._across))
-        starts = (self._down + 1) * index_bits(int(self.tiles.rows.high) + 1)
-        most = self._down * self._across
-        places = Interval(*(-(-min(int(end) + starts, most) // 8) for end in bits))
-        return places + self.tiles.packed_bytes
+        return Interval(*(self._packed_places(end) for end in (0, 1))) + self.tiles.packed_bytes
 
     @property
     def product_operations(self) -> Interval:
@@ -521,13 +515,19 @@ class Tiled:
         """The tiles."""
         return (self.tiles,)
 
-    @property
-    def _down(self) -> int:
-        return -(-int(self.rows.high) // self.side)
+    def _places_bytes(self, end: int) -> int:
+        kept, down, across = self._counts(end)
+        return kept * index_bytes(across - 1) + (down + 1) * index_bytes(kept)
 
-    @property
-    def _across(self) -> int:
-        return -(-int(self.columns.high) // self.side)
+    def _packed_places(self, end: int) -> int:
+        kept, down, across = self._counts(end)
+        bits = kept * index_bits(across) + (down + 1) * index_bits(kept + 1)
+        return -(-min(bits, down * across) // 8)
+
+    def _counts(self, end: int) -> tuple[int, int, int]:
+        """Tiles that are kept, and rows and columns of all tiles."""
+        down, across = (-(-int(size[end]) // self.side) for size in (self.rows, self.columns))
+        return int(self.tiles.rows[end]), down, across
 
 
 Form: TypeAlias = Leaf | Product | Either | Coded | Blocks | Part | Tiled

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from automl_rec.plugin import Either, Form, Interval, Leaf, Product, tiled_form
+from automl_rec.plugin import Either, Form, Interval, Leaf, Product, Tiled, tiled_form
 from automl_rec_sparsity.selection import budget, shape_densities
 
 ZERO = Interval(0, 0)
@@ -33,15 +33,17 @@ def kept_tiles(forms: Mapping[str, Form], density: float, side: int) -> dict[str
         (leaf,) = form.leaves()
         if leaf.entries.low < leaf.rows.low * leaf.columns.low:
             return kept_of_each({"": leaf}, density)[""]
-        ends = [_tiled(int(leaf.rows[n]), int(leaf.columns[n]), density, side) for n in (0, 1)]
-        return ends[0] if ends[0] == ends[1] else Either(*ends)
+        sizes = [(int(leaf.rows[end]), int(leaf.columns[end])) for end in (0, 1)]
+        kept = [budget(density, -(-rows // side) * -(-columns // side)) for rows, columns in sizes]
+        if sizes[0] == sizes[1]:
+            return tiled_form(*sizes[0], side, kept[0])
+        # Values decide the rank, and the rank which of the two is smaller.
+        area = Interval(side * side, side * side)
+        entries = Interval(kept[0] * side * side, kept[1] * side * side)
+        tiles = Leaf(Interval(kept[0], kept[1]), area, entries)
+        return Either(leaf, Tiled(leaf.rows, leaf.columns, side, tiles))
 
     return {name: change(form) for name, form in forms.items()}
-
-
-def _tiled(rows: int, columns: int, density: float, side: int) -> Form:
-    tiles = -(-rows // side) * -(-columns // side)
-    return tiled_form(rows, columns, side, budget(density, tiles))
 
 
 def kept_by_shape(forms: Mapping[str, Form], density: float) -> dict[str, Form]:

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import scipy.sparse as sp
 import torch
@@ -7,7 +10,9 @@ from automl_rec.plugin import (
     Either,
     Form,
     Interval,
+    Leaf,
     LowRankMatrix,
+    Precision,
     Product,
     Step,
     TrainableMatrix,
@@ -280,3 +285,22 @@ def test_squares_are_masked_as_one_in_training() -> None:
     whole = tiles_of(mask_of(made["c"]), 4).sum(1)
     assert set(whole.tolist()) == {0.0, 16.0}
     assert int((whole == 16).sum()) == round(0.25 * len(whole))
+
+
+def _coded(leaf: Leaf, precision: Precision) -> Leaf:
+    return replace(leaf, precision=precision)
+
+
+def test_squares_of_factors_are_priced_between_the_least_and_the_largest_rank() -> None:
+    def factor(rank: Interval) -> Leaf:
+        return Leaf(Interval(60, 60), rank, rank.times(60))
+
+    scheme = Magnitude(0.4, "one-shot", "uniform", block=4)
+    (bounds,) = scheme.price({"a": factor(Interval(1, 9))}).values()
+    precisions: tuple[Precision, ...] = ("fp32", "int8", "int4")
+    for precision in precisions:
+        coded = partial(_coded, precision=precision)
+        low, high = bounds.map_leaves(coded).bytes
+        for rank in range(1, 10):
+            (exact,) = scheme.price({"a": factor(Interval(rank, rank))}).values()
+            assert low <= exact.map_leaves(coded).bytes.low <= high
