@@ -7,13 +7,13 @@ from contextlib import contextmanager
 import torch
 
 from automl_rec.costs import PRICED_ROWS, weights_of
-from automl_rec.plugin import RankingModel, Weight, leaves
-from automl_rec.plugin.matrices.sparse import KERNELS, Kernel, SparseMatrix
+from automl_rec.plugin import RankingModel, Weight
+from automl_rec.plugin.matrices.expanding import KERNELS, ExpandingMatrix, Kernel
 from automl_rec.served import Served
 
 REPEATS = 7
 PREFERENCE = 0.9
-"""The dense kernel takes more memory: it must take less than this share of the other's time."""
+"""The dense kernel takes more memory: it must take less than this share of the others' time."""
 LARGEST = 16_000_000
 """Places of a matrix (64 MB) that is not tried with its zeros."""
 
@@ -36,9 +36,9 @@ def choose_kernels(served: Served) -> None:
     answers = PRICED_ROWS if isinstance(served.model, RankingModel) else 1
     with one_thread(), torch.no_grad():
         for weight in weights_of(served.model).values():
-            for leaf in leaves(weight.matrix):
-                if isinstance(leaf, SparseMatrix) and leaf.rows * leaf.columns <= LARGEST:
-                    leaf.kernel = _fastest(leaf, _asked(weight, leaf, answers))
+            for part in weight.matrix.modules():
+                if isinstance(part, ExpandingMatrix) and part.rows * part.columns <= LARGEST:
+                    part.kernel = _fastest(part, _asked(weight, part, answers))
 
 
 @contextmanager
@@ -52,32 +52,34 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _asked(weight: Weight, leaf: SparseMatrix, answers: int) -> Callable[[], None]:
+def _asked(weight: Weight, part: ExpandingMatrix, answers: int) -> Callable[[], None]:
     """What one answer asks of a matrix, on random numbers."""
     generator = torch.Generator().manual_seed(0)
     products = round(weight.use.products * answers)
-    x = torch.randn(max(products, 1), leaf.columns, generator=generator)
+    x = torch.randn(max(products, 1), part.columns, generator=generator)
     read = max(round(weight.use.rows * answers), 1)
-    ids = torch.randint(leaf.rows, (read,), generator=generator)
+    ids = torch.randint(part.rows, (read,), generator=generator)
 
     def ask() -> None:
         if weight.use.products or not weight.use.rows:
-            leaf.multiply(x)
+            part.multiply(x)
         if weight.use.rows and weight.role == "item-item":
-            leaf.bag(torch.tensor([0, read]), ids)
+            part.bag(torch.tensor([0, read]), ids)
         elif weight.use.rows:
-            leaf.gather(ids)
+            part.gather(ids)
 
     return ask
 
 
-def _fastest(leaf: SparseMatrix, ask: Callable[[], None]) -> Kernel:
+def _fastest(part: ExpandingMatrix, ask: Callable[[], None]) -> Kernel:
     taken = dict[Kernel, float]()
     for kernel in KERNELS:
-        leaf.kernel = kernel
+        part.kernel = kernel
         ask()  # expands what the kernel keeps
         taken[kernel] = min(_seconds(ask) for _ in range(REPEATS))
-    return "dense" if taken["dense"] < PREFERENCE * taken["sparse"] else "sparse"
+    written = taken.pop("dense")
+    compressed = min(taken, key=lambda kernel: taken[kernel])
+    return "dense" if written < PREFERENCE * taken[compressed] else compressed
 
 
 def _seconds(ask: Callable[[], None]) -> float:

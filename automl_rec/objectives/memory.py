@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from automl_rec.costs import PRICED_ROWS
@@ -39,7 +40,10 @@ def _arrays(held: object, seen: set[int]) -> Iterator[tuple[int, int]]:
     if id(held) in seen or isinstance(held, DATA):
         return
     seen.add(id(held))
-    if isinstance(held, Tensor):
+    if isinstance(held, Tensor) and held.layout == torch.sparse_csr:
+        for part in (held.crow_indices(), held.col_indices(), held.values()):
+            yield from _arrays(part, seen)
+    elif isinstance(held, Tensor):
         storage = held.untyped_storage()
         yield storage.data_ptr(), storage.nbytes()
     elif isinstance(held, np.ndarray):

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Pattern,
         Precision,
         Product,
+        Tiled,
         blocks_form,
         csr_bytes,
         dense_bytes,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         index_bytes,
         layout_bytes,
         part_form,
+        tiled_form,
     )
     from automl_rec.plugin.layers import Layers, Linear
     from automl_rec.plugin.life_cycle import LifeCycle, Loss, Phase, Step
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from automl_rec.plugin.matrices.pattern import PatternMatrix, grouped, ungrouped
     from automl_rec.plugin.matrices.quantising import quantise
     from automl_rec.plugin.matrices.sparse import BitmapMatrix, CsrMatrix
+    from automl_rec.plugin.matrices.tiles import TileMatrix, in_tiles, spread_tiles, tiles_of
     from automl_rec.plugin.matrices.trainable import TrainableMatrix
     from automl_rec.plugin.model import (
         ClosedFormModel,
@@ -95,6 +98,7 @@ _HOMES = {
         "Pattern",
         "Precision",
         "Product",
+        "Tiled",
         "blocks_form",
         "csr_bytes",
         "dense_bytes",
@@ -102,6 +106,7 @@ _HOMES = {
         "index_bytes",
         "layout_bytes",
         "part_form",
+        "tiled_form",
     ),
     "layers": ("Layers", "Linear"),
     "life_cycle": ("LifeCycle", "Loss", "Phase", "Step"),
@@ -118,6 +123,7 @@ _HOMES = {
     "matrices.pattern": ("PatternMatrix", "grouped", "ungrouped"),
     "matrices.quantising": ("quantise",),
     "matrices.sparse": ("BitmapMatrix", "CsrMatrix"),
+    "matrices.tiles": ("TileMatrix", "in_tiles", "spread_tiles", "tiles_of"),
     "matrices.trainable": ("TrainableMatrix",),
     "model": (
         "ClosedFormModel",
@@ -199,6 +205,8 @@ __all__ = [
     "Sparsity",
     "Step",
     "Table",
+    "TileMatrix",
+    "Tiled",
     "TrainableMatrix",
     "TrainedModel",
     "Use",
@@ -215,6 +223,7 @@ __all__ = [
     "hookspec",
     "in_blocks",
     "in_blocks_shape",
+    "in_tiles",
     "index_bytes",
     "keep",
     "keep_shape",
@@ -224,6 +233,9 @@ __all__ = [
     "part",
     "part_form",
     "quantise",
+    "spread_tiles",
+    "tiled_form",
+    "tiles_of",
     "ungrouped",
 ]
 

@@ -472,6 +472,65 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Tiled:
+    """The form of a matrix of which only some squares of entries, its tiles, are not 0.
+
+    Attributes:
+        rows: number of rows.
+        columns: number of columns.
+        side: rows and columns of a tile; those that reach over an edge are stored whole.
+        tiles: form of what is stored, a row a tile.
+    """
+
+    rows: Interval
+    columns: Interval
+    side: int
+    tiles: Leaf
+
+    @property
+    def bytes(self) -> Interval:
+        """Native bytes of the tiles, of their columns and of where each row of tiles begins."""
+        return Interval(*(self._places_bytes(end) for end in (0, 1))) + self.tiles.bytes
+
+    @property
+    def packed_bytes(self) -> Interval:
+        """Bytes if these numbers took the bits they need, or one bit a place for a tile."""
+        return Interval(*(self._packed_places(end) for end in (0, 1))) + self.tiles.packed_bytes
+
+    @property
+    def product_operations(self) -> Interval:
+        """Multiply-adds of one matrix-vector product."""
+        return self.tiles.product_operations
+
+    @property
+    def row_operations(self) -> Interval:
+        """Multiply-adds to read one row: none."""
+        return ZERO
+
+    def map_leaves(self, change: Callable[[Leaf], Leaf]) -> "Form":
+        """The form with the tiles changed."""
+        return replace(self, tiles=change(self.tiles))
+
+    def leaves(self) -> tuple[Leaf, ...]:
+        """The tiles."""
+        return (self.tiles,)
+
+    def _places_bytes(self, end: int) -> int:
+        kept, down, across = self._counts(end)
+        return kept * index_bytes(across - 1) + (down + 1) * index_bytes(kept)
+
+    def _packed_places(self, end: int) -> int:
+        kept, down, across = self._counts(end)
+        bits = kept * index_bits(across) + (down + 1) * index_bits(kept + 1)
+        return -(-min(bits, down * across) // 8)
+
+    def _counts(self, end: int) -> tuple[int, int, int]:
+        """Tiles that are kept, and rows and columns of all tiles."""
+        down, across = (-(-int(size[end]) // self.side) for size in (self.rows, self.columns))
+        return int(self.tiles.rows[end]), down, across
+
+
+@dataclass(frozen=True, slots=True)
 class Grid:
     """The form of a grid of blocks, each a product of narrow factors.
 
@@ -514,7 +573,7 @@ class Grid:
         return (self.down, self.up)
 
 
-Form: TypeAlias = Leaf | Product | Either | Coded | Blocks | Part | Grid
+Form: TypeAlias = Leaf | Product | Either | Coded | Blocks | Part | Tiled | Grid
 
 
 def leaf_form(rows: int, columns: int, entries: int, precision: Precision) -> Leaf:
@@ -526,6 +585,14 @@ def leaf_form(rows: int, columns: int, entries: int, precision: Precision) -> Le
 def dense_form(rows: int, columns: int) -> Leaf:
     """The form of a dense float32 matrix."""
     return leaf_form(rows, columns, rows * columns, "fp32")
+
+
+def tiled_form(rows: int, columns: int, side: int, kept: int) -> Form:
+    """The form of a matrix of which so many tiles are kept: as such, or dense if that is less."""
+    whole = dense_form(rows, columns)
+    sizes = Interval(rows, rows), Interval(columns, columns)
+    tiled = Tiled(*sizes, side, dense_form(kept, side * side))
+    return tiled if tiled.bytes.low < whole.bytes.low else whole
 
 
 def part_form(rows: int, columns: int, kept_rows: int, kept_columns: int) -> Form:

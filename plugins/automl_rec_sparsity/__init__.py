@@ -51,6 +51,7 @@ MAGNITUDE = Component(
         "end": Float(0.5, 1.0, 0.75, search=False, only_if=GRADUALLY),
         "every": Integer(1, 1000, 10, log=True, search=False, only_if=GRADUALLY),
         "spare_rows": Choice((False, True), False, search=False, only_if={"scope": ("global",)}),
+        "block": Choice((1, 4, 8, 16), 1, search=False, only_if={"scope": ("uniform",)}),
     },
 )
 

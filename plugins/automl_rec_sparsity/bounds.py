@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from automl_rec.plugin import Either, Form, Interval, Leaf, Product
+from automl_rec.plugin import Either, Form, Interval, Leaf, Product, Tiled, tiled_form
 from automl_rec_sparsity.selection import budget, shape_densities
 
 ZERO = Interval(0, 0)
@@ -20,6 +20,30 @@ def kept_of_each(forms: Mapping[str, Form], density: float) -> dict[str, Form]:
         return leaf.kept(Interval(*ends))
 
     return {name: form.map_leaves(change) for name, form in forms.items()}
+
+
+def kept_tiles(forms: Mapping[str, Form], density: float, side: int) -> dict[str, Form]:
+    """The forms where every matrix keeps a share of its tiles; if stored sparse, of places."""
+
+    def change(form: Form) -> Form:
+        if isinstance(form, Either):
+            return Either(change(form.first), change(form.second))
+        if isinstance(form, Product):
+            return Product(change(form.left), change(form.right))
+        (leaf,) = form.leaves()
+        if leaf.entries.low < leaf.rows.low * leaf.columns.low:
+            return kept_of_each({"": leaf}, density)[""]
+        sizes = [(int(leaf.rows[end]), int(leaf.columns[end])) for end in (0, 1)]
+        kept = [budget(density, -(-rows // side) * -(-columns // side)) for rows, columns in sizes]
+        if sizes[0] == sizes[1]:
+            return tiled_form(*sizes[0], side, kept[0])
+        # Values decide the rank, and the rank which of the two is smaller.
+        area = Interval(side * side, side * side)
+        entries = Interval(kept[0] * side * side, kept[1] * side * side)
+        tiles = Leaf(Interval(kept[0], kept[1]), area, entries)
+        return Either(leaf, Tiled(leaf.rows, leaf.columns, side, tiles))
+
+    return {name: change(form) for name, form in forms.items()}
 
 
 def kept_by_shape(forms: Mapping[str, Form], density: float) -> dict[str, Form]:

@@ -30,6 +30,7 @@ class Magnitude(KeptShare):
         every: int = 10,
         *,
         spare_rows: bool = False,
+        block: int = 1,
     ) -> None:
         """Sets the scheme.
 
@@ -41,8 +42,9 @@ class Magnitude(KeptShare):
             end: share of training at which it ends.
             every: optimiser steps between updates of the masks.
             spare_rows: see `KeptShare`.
+            block: see `KeptShare`.
         """
-        super().__init__(density, scope, spare_rows=spare_rows)
+        super().__init__(density, scope, spare_rows=spare_rows, block=block)
         self._gradual = mode == "gradual"
         self._start, self._end, self._every = start, end, every
 
@@ -69,4 +71,4 @@ class Magnitude(KeptShare):
         values = [matrix.weight.detach() for matrix in self._trained]
         kept = self.chosen([self.entries(v) for v in values], schedule.density_at(step.number))
         for matrix, own in zip(self._trained, kept, strict=True):
-            mask_of(matrix).copy_(own.reshape(matrix.rows, matrix.columns))
+            mask_of(matrix).copy_(self.mask(own, matrix.rows, matrix.columns))

@@ -9,7 +9,8 @@ from automl_rec.kernels import choose_kernels
 from automl_rec.objectives.memory import resident_bytes
 from automl_rec.plugin import Requests, RetrievalModel, Use, Value, Weight, keep
 from automl_rec.plugin.matrices.describing import blank, describe
-from automl_rec.plugin.matrices.sparse import Kernel, SparseMatrix
+from automl_rec.plugin.matrices.expanding import KERNELS, Kernel
+from automl_rec.plugin.matrices.sparse import SparseMatrix
 from automl_rec.registry import Registry
 from automl_rec.served import Served
 from automl_rec.space.configuration import Chosen
@@ -37,7 +38,7 @@ def matrix_of(served: Served) -> SparseMatrix:
     return cast("SparseMatrix", cast("One", served.model).weight.matrix)
 
 
-@pytest.mark.parametrize("kernel", ["sparse", "dense"])
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_every_kernel_gives_the_same(kernel: Kernel) -> None:
     generator = torch.Generator().manual_seed(1)
     values = torch.randn(7, 11, generator=generator)
@@ -56,18 +57,36 @@ def test_every_kernel_gives_the_same(kernel: Kernel) -> None:
     assert cast("SparseMatrix", blank(describe(matrix))).kernel == kernel
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_an_empty_matrix_has_every_kernel(kernel: Kernel) -> None:
+    matrix = cast("SparseMatrix", keep(torch.ones(5, 9), torch.zeros(5, 9, dtype=torch.bool)))
+    matrix.kernel = kernel
+    assert torch.equal(matrix.multiply(torch.ones(3, 9)), torch.zeros(3, 5))
+    assert matrix.multiply(torch.ones(0, 9)).shape == (0, 5)
+
+
+def test_what_two_kernels_share_counts_once_in_memory() -> None:
+    model = One(64, 0.1, Use(1.0))
+    served = Served(model)
+    resident = []
+    for kernel in ("scipy", "torch"):
+        matrix_of(served).kernel = kernel
+        resident.append(resident_bytes(served, CATALOG.histories))
+    assert resident[0] == resident[1]
+
+
 def test_a_kernel_that_there_is_not_is_refused() -> None:
     matrix = cast("SparseMatrix", keep(torch.eye(8), torch.eye(8) > 0))
-    with pytest.raises(ValueError, match="must be one of sparse, dense, got 'quick'"):
+    with pytest.raises(ValueError, match="must be one of scipy, torch, dense, got 'quick'"):
         matrix.kernel = "quick"  # type: ignore[assignment]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("density", "kernel"), [(0.5, "dense"), (0.002, "sparse")])
-def test_the_faster_kernel_is_chosen(density: float, kernel: Kernel) -> None:
+@pytest.mark.parametrize(("density", "kernel"), [(0.5, {"dense"}), (0.002, {"scipy", "torch"})])
+def test_the_faster_kernel_is_chosen(density: float, kernel: set[Kernel]) -> None:
     served = Served(One(1024, density, Use(64.0)))
     choose_kernels(served)
-    assert matrix_of(served).kernel == kernel
+    assert matrix_of(served).kernel in kernel
 
 
 def test_a_matrix_that_is_too_large_is_not_written_out() -> None:
@@ -77,7 +96,7 @@ def test_a_matrix_that_is_too_large_is_not_written_out() -> None:
     model = One(8, 0.1, Use(1.0))
     model.weight.matrix = keep(values, kept)
     choose_kernels(Served(model))
-    assert cast("SparseMatrix", model.weight.matrix).kernel == "sparse"
+    assert cast("SparseMatrix", model.weight.matrix).kernel == "scipy"
 
 
 def test_what_is_loaded_again_has_the_kernels_that_were_chosen() -> None:

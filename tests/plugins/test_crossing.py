@@ -87,6 +87,7 @@ SETTINGS: dict[tuple[Kind, str], list[dict[str, Value]]] = {
         {"density": 0.7},
         {"density": 0.2, "scope": "global"},
         {"density": 0.2, "scope": "erk"},
+        {"density": 0.4, "block": 4},
         {"density": 0.2, "mode": "gradual", "every": 1},
     ],
     ("sparsity", "group"): [{"keep": 0.4}],

@@ -16,6 +16,7 @@ from automl_rec.plugin.matrices.matrix import Matrix
 from automl_rec.plugin.matrices.part import PartMatrix
 from automl_rec.plugin.matrices.pattern import PatternMatrix
 from automl_rec.plugin.matrices.sparse import BitmapMatrix, CsrMatrix, SparseMatrix
+from automl_rec.plugin.matrices.tiles import TileMatrix
 from automl_rec.plugin.matrices.values import precision_of, stored_as
 
 LAYOUTS: dict[type[Matrix], str] = {
@@ -34,6 +35,10 @@ def describe(matrix: Matrix) -> dict[str, Any]:
     if isinstance(matrix, CornerMatrix):
         sizes = {"rows": matrix.rows, "columns": matrix.columns}
         return {"layout": "corner", **sizes, "corner": describe(matrix.corner)}
+    if isinstance(matrix, TileMatrix):
+        sizes = {"rows": matrix.rows, "columns": matrix.columns}
+        kernel = {"kernel": matrix.kernel}
+        return {"layout": "tiles", **sizes, **kernel, "tiles": describe(matrix.tiles)}
     if isinstance(matrix, PartMatrix):
         sizes = {"rows": matrix.rows, "columns": matrix.columns}
         return {"layout": "part", **sizes, "kept": describe(matrix.kept)}
@@ -75,6 +80,14 @@ def blank(description: dict[str, Any]) -> Matrix:
     if layout == "corner":
         sizes = int(description["rows"]), int(description["columns"])
         return CornerMatrix(*sizes, blank(description["corner"]))
+    if layout == "tiles":
+        tiles, sizes = blank(description["tiles"]), (description["rows"], description["columns"])
+        down = -(-sizes[0] // round(tiles.columns**0.5))
+        with torch.device("meta"):
+            starts, places = torch.empty(down + 1), torch.empty(tiles.rows)
+        tiled = TileMatrix(*sizes, starts, places, tiles)
+        tiled.kernel = description["kernel"]
+        return tiled
     if layout == "part":
         sizes = int(description["rows"]), int(description["columns"])
         kept = blank(description["kept"])

@@ -45,7 +45,7 @@ def keep_shape(rows: int, columns: int, entries: int) -> Matrix:
     layout = cheapest_layout(rows, columns, entries, "fp32")
     stored = rows * columns if layout == "dense" else entries
     sizes = {"rows": rows, "columns": columns, "entries": stored}
-    return blank({"layout": layout, "precision": "fp32", "kernel": "sparse", **sizes})
+    return blank({"layout": layout, "precision": "fp32", "kernel": "scipy", **sizes})
 
 
 def from_scipy(matrix: sp.csr_matrix) -> Matrix:

@@ -9,6 +9,7 @@ from automl_rec.plugin.matrices.grid import GridMatrix
 from automl_rec.plugin.matrices.low_rank import LowRankMatrix
 from automl_rec.plugin.matrices.matrix import Matrix
 from automl_rec.plugin.matrices.part import PartMatrix
+from automl_rec.plugin.matrices.tiles import TileMatrix
 
 
 def leaves(matrix: Matrix) -> list[Matrix]:
@@ -24,12 +25,15 @@ def leaves(matrix: Matrix) -> list[Matrix]:
 
 
 def map_leaves(matrix: Matrix, change: Callable[[Matrix], Matrix]) -> Matrix:
-    """The matrix with what it is made of changed: factors, grid, codebook, part, or itself."""
+    """The matrix with what it is made of changed: factors, grid, codebook, tiles, or itself."""
     if isinstance(matrix, CodebookMatrix):
         return CodebookMatrix(matrix.codes, map_leaves(matrix.words, change))
     if isinstance(matrix, BlockMatrix):
         pieces = map_leaves(matrix.pieces, change)
         return BlockMatrix(matrix.columns, matrix.number, matrix.blocks, matrix.places, pieces)
+    if isinstance(matrix, TileMatrix):
+        tiles = map_leaves(matrix.tiles, change)
+        return TileMatrix(matrix.rows, matrix.columns, matrix.starts, matrix.numbers, tiles)
     if isinstance(matrix, PartMatrix):
         kept = map_leaves(matrix.kept, change)
         numbers = matrix.kept_rows, matrix.kept_columns

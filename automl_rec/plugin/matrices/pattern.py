@@ -58,21 +58,19 @@ class PatternMatrix(SparseMatrix):
 
     def places(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """See `SparseMatrix.places`."""
-        matrix = self.expanded()
+        matrix = self.compressed_rows()
         return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32)
 
-    def expanded(self) -> sp.csr_matrix:
-        """See `SparseMatrix.expanded`."""
-        if self._expanded is None:
-            rows, columns = self.coordinates()
-            values = numbers_of(self.values, self.entries).numpy()
-            if self.scale is not None:
-                values = values * self.scale.numpy()[rows]
-            order = np.lexsort((columns, rows))
-            indptr = np.concatenate([[0], np.bincount(rows, minlength=self.rows).cumsum()])
-            shape = (self.rows, self.columns)
-            self._expanded = sp.csr_matrix((values[order], columns[order], indptr), shape)
-        return self._expanded
+    def compressed_rows(self) -> sp.csr_matrix:
+        """See `ExpandingMatrix.compressed_rows`."""
+        rows, columns = self.coordinates()
+        values = numbers_of(self.values, self.entries).numpy()
+        if self.scale is not None:
+            values = values * self.scale.numpy()[rows]
+        order = np.lexsort((columns, rows))
+        indptr = np.concatenate([[0], np.bincount(rows, minlength=self.rows).cumsum()])
+        shape = (self.rows, self.columns)
+        return sp.csr_matrix((values[order], columns[order], indptr), shape)
 
     def form(self) -> Form:
         """See `Matrix.form`."""

@@ -1,28 +1,20 @@
 """Stored non-zero values and their places."""
 
 from abc import abstractmethod
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from automl_rec.plugin.form import Form, index_bytes, leaf_form
-from automl_rec.plugin.matrices.matrix import Matrix
+from automl_rec.plugin.matrices.expanding import ExpandingMatrix
 from automl_rec.plugin.matrices.values import INDEX_TYPES, numbers_of, precision_of
 
-Kernel: TypeAlias = Literal["sparse", "dense"]
-"""How a sparse matrix is multiplied and read: as compressed rows, or written out with its zeros."""
-KERNELS: tuple[Kernel, ...] = ("sparse", "dense")
 
-
-class SparseMatrix(Matrix):
+class SparseMatrix(ExpandingMatrix):
     """Stored non-zero values, in row order; `places` says where they stand.
-
-    The first use expands them for the kernel, which is kept: the artefact holds the small form,
-    the memory both.
 
     Attributes:
         entries: number of values; of four bits two share a byte.
@@ -34,89 +26,26 @@ class SparseMatrix(Matrix):
     def __init__(
         self, rows: int, columns: int, entries: int, values: Tensor, scale: Tensor | None
     ) -> None:
-        super().__init__()
-        self.rows, self.columns, self.entries = rows, columns, entries
+        super().__init__(rows, columns)
+        self.entries = entries
         self.register_buffer("values", values)
         self.register_buffer("scale", scale)
-        self._kernel: Kernel = "sparse"
-        self._expanded: sp.csr_matrix | None = None
-        self._transposed: sp.csr_matrix | None = None
-        self._written: Tensor | None = None
-
-    @property
-    def kernel(self) -> Kernel:
-        """How it is multiplied and read."""
-        return self._kernel
-
-    @kernel.setter
-    def kernel(self, kernel: Kernel) -> None:
-        if kernel not in KERNELS:
-            raise ValueError(f"a kernel must be one of {', '.join(KERNELS)}, got {kernel!r}")
-        self._kernel = kernel
-        self._expanded = self._transposed = self._written = None
 
     @abstractmethod
     def places(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Row pointers (rows + 1,) and column numbers (entries,), columns ascending in a row."""
 
-    def expanded(self) -> sp.csr_matrix:
-        """(rows, columns) float32 scipy matrix; computed once, do not change it."""
-        if self._expanded is None:
-            indptr, columns = self.places()
-            values = numbers_of(self.values, self.entries).numpy()
-            if self.scale is not None:
-                values = values * np.repeat(self.scale.numpy(), np.diff(indptr))
-            shape = (self.rows, self.columns)
-            self._expanded = sp.csr_matrix((values, columns, indptr), shape)
-        return self._expanded
-
-    def gather(self, ids: Tensor) -> Tensor:
-        """See `Matrix.gather`."""
-        if self._kernel == "dense":
-            return F.embedding(ids, self._dense())
-        rows = self.expanded()[ids.reshape(-1).numpy()].toarray()
-        return torch.from_numpy(rows).reshape(*ids.shape, self.columns)
-
-    def multiply(self, x: Tensor) -> Tensor:
-        """See `Matrix.multiply`."""
-        if self._kernel == "dense":
-            return F.linear(x, self._dense())
-        if self._transposed is None:
-            self._transposed = self.expanded().T.tocsr()
-        product = x.reshape(-1, self.columns).numpy() @ self._transposed
-        return torch.from_numpy(product).reshape(*x.shape[:-1], self.rows)
-
-    def project(self, x: Tensor) -> Tensor:
-        """See `Matrix.project`."""
-        if self._kernel == "dense":
-            return x @ self._dense()
-        product = x.reshape(-1, self.rows).numpy() @ self.expanded()
-        return torch.from_numpy(product).reshape(*x.shape[:-1], self.columns)
-
-    def bag(self, indptr: Tensor, ids: Tensor) -> Tensor:
-        """See `Matrix.bag`."""
-        if self._kernel == "dense":
-            return F.embedding_bag(ids, self._dense(), indptr[:-1], mode="sum")
-        ones = np.ones(len(ids), np.float32)
-        bags = sp.csr_matrix((ones, ids.numpy(), indptr.numpy()), (len(indptr) - 1, self.rows))
-        return torch.from_numpy((bags @ self.expanded()).toarray())
-
-    def dense(self) -> Tensor:
-        """See `Matrix.dense`."""
-        if self._kernel == "dense":
-            return self._dense()
-        return torch.from_numpy(self.expanded().toarray())
+    def compressed_rows(self) -> sp.csr_matrix:
+        """See `ExpandingMatrix.compressed_rows`."""
+        indptr, columns = self.places()
+        values = numbers_of(self.values, self.entries).numpy()
+        if self.scale is not None:
+            values = values * np.repeat(self.scale.numpy(), np.diff(indptr))
+        return sp.csr_matrix((values, columns, indptr), (self.rows, self.columns))
 
     def form(self) -> Form:
         """See `Matrix.form`."""
         return leaf_form(self.rows, self.columns, self.entries, precision_of(self.values))
-
-    def _dense(self) -> Tensor:
-        """What the dense kernel reads: (rows, columns); computed once, do not change it."""
-        if self._written is None:
-            self._written = torch.from_numpy(self.expanded().toarray())
-            self._expanded = None
-        return self._written
 
 
 class CsrMatrix(SparseMatrix):

@@ -25,12 +25,15 @@ from automl_rec.plugin import (
     grouped,
     in_blocks,
     in_blocks_shape,
+    in_tiles,
     keep,
     keep_shape,
     map_leaves,
     part,
     part_form,
     quantise,
+    spread_tiles,
+    tiled_form,
     ungrouped,
 )
 from automl_rec.plugin.matrices.corner import cut
@@ -507,3 +510,38 @@ def test_a_part_acts_as_the_matrix_without_the_rest(
     assert [(n, t.shape, t.dtype) for n, t in made.items()] == [
         (n, t.shape, t.dtype) for n, t in stored.items()
     ]
+
+
+@given(pruned(), st.integers(1, 5), st.sampled_from(PRECISIONS))
+def test_tiles_act_as_the_matrix_without_the_others_and_cost_their_form(
+    case: tuple[Tensor, Tensor], side: int, precision: Precision
+) -> None:
+    values, drawn = case
+    rows, columns = values.shape
+    kept = drawn[: -(-rows // side), : -(-columns // side)]
+    matrix = in_tiles(values, kept, side)
+    places = [[kept[r // side, c // side] for c in range(columns)] for r in range(rows)]
+    inside = torch.tensor(places)
+    assert torch.equal(matrix.dense(), torch.where(inside, values, 0.0))
+    assert torch.equal(spread_tiles(kept, side, rows, columns), inside)
+    encoded = quantise(matrix, precision)
+    assert_acts_as(encoded, encoded.dense())
+    form = tiled_form(rows, columns, side, int(kept.sum()))
+    form = form.map_leaves(lambda leaf: replace(leaf, precision=precision))
+    assert encoded.form() == form
+    assert form.bytes == (stored_bytes(encoded),) * 2
+    assert form.packed_bytes.high <= form.bytes.high
+    made, stored = blank(describe(encoded)).state_dict(), encoded.state_dict()
+    assert [(n, t.shape, t.dtype) for n, t in made.items()] == [
+        (n, t.shape, t.dtype) for n, t in stored.items()
+    ]
+
+
+def test_tiles_by_hand() -> None:
+    # 300 x 40 has 19 rows of 3 tiles; 20 kept take 256 numbers and a byte each, and 20 starts.
+    form = tiled_form(300, 40, 16, 20)
+    assert form.bytes.low == 20 * (4 * 256 + 1) + 20
+    # columns of 2 bits and starts of 5 are 140 bits; one bit for each of 57 places is less
+    assert form.packed_bytes.low == 20 * 4 * 256 + 8
+    assert form.product_operations.low == 20 * 256
+    assert tiled_form(300, 40, 16, 57) == dense_form(300, 40), "what is full is dense"

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import scipy.sparse as sp
 import torch
@@ -7,13 +10,16 @@ from automl_rec.plugin import (
     Either,
     Form,
     Interval,
+    Leaf,
     LowRankMatrix,
+    Precision,
     Product,
     Step,
     TrainableMatrix,
     Use,
     Weight,
     dense_form,
+    tiles_of,
 )
 from automl_rec_sparsity.kept_share import Scope
 from automl_rec_sparsity.magnitude import Magnitude
@@ -249,3 +255,52 @@ def test_a_training_that_ended_early_is_pruned_to_the_full() -> None:
 def test_only_gradual_pruning_acts_in_training() -> None:
     assert gradual(0.1).acts_in_training
     assert not one_shot(0.1).acts_in_training
+
+
+@pytest.mark.parametrize("block", [4, 16])
+@pytest.mark.parametrize("density", [0.1, 0.6])
+def test_squares_stay_or_go_as_one(density: float, block: int) -> None:
+    made, plain = weights(), weights()
+    scheme = Magnitude(density, "one-shot", "uniform", block=block)
+    priced = scheme.price({name: w.price() for name, w in made.items()})
+    scheme.compress(made)
+    for name in SHAPES:
+        values, dense = plain[name].matrix.dense(), made[name].matrix.dense()
+        squares = tiles_of(values, block).norm(dim=1)
+        stay = tiles_of(dense, block).any(1)
+        assert int(stay.sum()) == round(density * len(squares))
+        assert torch.equal(tiles_of(dense, block)[stay], tiles_of(values, block)[stay])
+        assert made[name].matrix.form() == priced[name]
+        assert not stay.all() or torch.equal(dense, values)
+        if stay.any() and not stay.all():
+            assert squares[stay].min() >= squares[~stay].max()
+
+
+def test_squares_are_masked_as_one_in_training() -> None:
+    made = weights(stored=False)
+    scheme = Magnitude(0.25, "gradual", "uniform", 0.1, 0.8, 3, block=4)
+    scheme.join(made)
+    for step in range(1, 51):
+        scheme.after_step(step_of(step, 50))
+    whole = tiles_of(mask_of(made["c"]), 4).sum(1)
+    assert set(whole.tolist()) == {0.0, 16.0}
+    assert int((whole == 16).sum()) == round(0.25 * len(whole))
+
+
+def _coded(leaf: Leaf, precision: Precision) -> Leaf:
+    return replace(leaf, precision=precision)
+
+
+def test_squares_of_factors_are_priced_between_the_least_and_the_largest_rank() -> None:
+    def factor(rank: Interval) -> Leaf:
+        return Leaf(Interval(60, 60), rank, rank.times(60))
+
+    scheme = Magnitude(0.4, "one-shot", "uniform", block=4)
+    (bounds,) = scheme.price({"a": factor(Interval(1, 9))}).values()
+    precisions: tuple[Precision, ...] = ("fp32", "int8", "int4")
+    for precision in precisions:
+        coded = partial(_coded, precision=precision)
+        low, high = bounds.map_leaves(coded).bytes
+        for rank in range(1, 10):
+            (exact,) = scheme.price({"a": factor(Interval(rank, rank))}).values()
+            assert low <= exact.map_leaves(coded).bytes.low <= high
