@@ -259,11 +259,18 @@ def _refuse_conflicts(
                 f"{chosen.name} acts on weights while they train, but {configuration.model.name} "
                 f"is solved in closed form. Choose a {kind} that acts after training."
             )
-    if rank is None or sparsity is None or not sparsity.acts_in_training or rank.maskable:
+    if rank is None or sparsity is None:
         return
     first, second = configuration.rank, configuration.sparsity
     assert first is not None, "a rank was chosen"
     assert second is not None, "a sparsity was chosen"
+    if rank.prunes and not registry.component("sparsity", second.name).neutral:
+        raise Infeasible(
+            f"{first.name} keeps sparse entries of its own, among which {second.name} would choose "
+            f"again. Leave the sparsity out, or choose another rank."
+        )
+    if not sparsity.acts_in_training or rank.maskable:
+        return
     if not registry.component("rank", first.name).neutral:
         does = "moves its factors itself" if rank.acts_in_training else "would fill them again"
         raise Infeasible(

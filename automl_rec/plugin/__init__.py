@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Pattern,
         Precision,
         Product,
+        Sum,
         Tiled,
         blocks_form,
         csr_bytes,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from automl_rec.plugin.matrices.pattern import PatternMatrix, grouped, ungrouped
     from automl_rec.plugin.matrices.quantising import quantise
     from automl_rec.plugin.matrices.sparse import BitmapMatrix, CsrMatrix
+    from automl_rec.plugin.matrices.sum import SumMatrix
     from automl_rec.plugin.matrices.tiles import TileMatrix, in_tiles, spread_tiles, tiles_of
     from automl_rec.plugin.matrices.trainable import TrainableMatrix
     from automl_rec.plugin.model import (
@@ -98,6 +100,7 @@ _HOMES = {
         "Pattern",
         "Precision",
         "Product",
+        "Sum",
         "Tiled",
         "blocks_form",
         "csr_bytes",
@@ -124,6 +127,7 @@ _HOMES = {
     "matrices.quantising": ("quantise",),
     "matrices.sparse": ("BitmapMatrix", "CsrMatrix"),
     "matrices.tiles": ("TileMatrix", "in_tiles", "spread_tiles", "tiles_of"),
+    "matrices.sum": ("SumMatrix",),
     "matrices.trainable": ("TrainableMatrix",),
     "model": (
         "ClosedFormModel",
@@ -204,6 +208,8 @@ __all__ = [
     "Sequences",
     "Sparsity",
     "Step",
+    "Sum",
+    "SumMatrix",
     "Table",
     "TileMatrix",
     "Tiled",

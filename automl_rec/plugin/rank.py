@@ -21,9 +21,11 @@ class Rank(LifeCycle, ABC):
     Attributes:
         maskable: whether a sparsity may mask the factors that `join` has made while they train; not
             where the rank moves them itself, or makes them later.
+        prunes: whether it keeps sparse entries of its own, so that no sparsity may act beside it.
     """
 
     maskable: ClassVar[bool] = False
+    prunes: ClassVar[bool] = False
 
     @property
     def acts_in_training(self) -> bool:

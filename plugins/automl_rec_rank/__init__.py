@@ -136,8 +136,25 @@ MAESTRO = Component(
     },
 )
 
+SLTRAIN = Component(
+    kind="rank",
+    name="sltrain",
+    summary="Linears trained as narrow factors with sparse entries at random places beside them.",
+    source=(
+        "Han et al., NeurIPS 2024, arXiv 2406.02214: low rank plus sparse, on a fixed random "
+        "support. Served as factors and a sparse matrix, not made dense. Tables stay whole, and no "
+        "sparsity may act beside it."
+    ),
+    implementation="automl_rec_rank.sltrain:SlTrain",
+    hyperparameters={
+        "ratio": Float(0.05, 0.5, 0.25, log=True),
+        "density": Float(0.005, 0.2, 0.03, log=True),
+        "scale": Float(0.01, 4.0, 0.25, log=True, search=False),
+    },
+)
+
 
 @hookimpl
 def register_ranks() -> list[Component]:
     """Returns the ranks of this package."""
-    return [AFM, BTT, CONDLR, DLRT, FULL, MAESTRO, SVD]
+    return [AFM, BTT, CONDLR, DLRT, FULL, MAESTRO, SLTRAIN, SVD]

@@ -79,6 +79,34 @@ class Factors(Matrix):
         )
 
 
+class ReadWhole(Matrix):
+    """A matrix under training that is made as a whole wherever it is read."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        super().__init__()
+        self.rows, self.columns = rows, columns
+
+    def gather(self, ids: Tensor) -> Tensor:
+        """See `Matrix.gather`."""
+        return self.effective()[ids]
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """See `Matrix.multiply`."""
+        return F.linear(x, self.effective())
+
+    def bag(self, indptr: Tensor, ids: Tensor) -> Tensor:
+        """See `Matrix.bag`."""
+        return F.embedding_bag(ids, self.effective(), indptr[:-1], mode="sum")
+
+    def dense(self) -> Tensor:
+        """See `Matrix.dense`."""
+        return self.effective().detach()
+
+    @abstractmethod
+    def effective(self) -> Tensor:
+        """See `Matrix.effective`."""
+
+
 class TrainedRank(Rank):
     """A rank whose factors are trained in place of weights, from the first step on.
 

@@ -177,6 +177,8 @@ def refusal(configuration: Configuration) -> str | None:
     training = {kind: part is not None and in_training(kind, part) for kind, part in parts.items()}
     if any(training.values()) and not issubclass(model, TrainedModel):
         return "is solved in closed form"
+    if rank is not None and rank.name == "sltrain" and acts(sparsity):
+        return "keeps sparse entries of its own"
     if training["sparsity"] and acts(rank):
         return "moves its factors itself" if training["rank"] else "would fill them again"
     reason, untouchable = alone(configuration)
@@ -215,7 +217,7 @@ def factored(configuration: Configuration) -> bool:
 
 
 LEARNING: dict[str, list[Weight]] = {}
-OF_LINEARS = {"btt", "condlr", "dlrt"}
+OF_LINEARS = {"btt", "condlr", "dlrt", "sltrain"}
 """Ranks that leave tables whole while they train."""
 
 

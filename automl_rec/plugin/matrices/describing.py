@@ -16,6 +16,7 @@ from automl_rec.plugin.matrices.matrix import Matrix
 from automl_rec.plugin.matrices.part import PartMatrix
 from automl_rec.plugin.matrices.pattern import PatternMatrix
 from automl_rec.plugin.matrices.sparse import BitmapMatrix, CsrMatrix, SparseMatrix
+from automl_rec.plugin.matrices.sum import SumMatrix
 from automl_rec.plugin.matrices.tiles import TileMatrix
 from automl_rec.plugin.matrices.values import precision_of, stored_as
 
@@ -46,6 +47,9 @@ def describe(matrix: Matrix) -> dict[str, Any]:
         sizes = {"rows": matrix.rows, "columns": matrix.columns}
         cores = {"down": describe(matrix.down), "up": describe(matrix.up)}
         return {"layout": "grid", **sizes, "grid": list(matrix.sizes), **cores}
+    if isinstance(matrix, SumMatrix):
+        parts = {"first": describe(matrix.first), "second": describe(matrix.second)}
+        return {"layout": "sum", **parts}
     if isinstance(matrix, CodebookMatrix):
         sizes = {"rows": matrix.rows, "parts": matrix.parts}
         return {"layout": "codes", **sizes, "words": describe(matrix.words)}
@@ -99,6 +103,8 @@ def blank(description: dict[str, Any]) -> Matrix:
         sizes = int(description["rows"]), int(description["columns"])
         cores = blank(description["down"]), blank(description["up"])
         return GridMatrix(*sizes, *cores, GridSizes(*description["grid"]))
+    if layout == "sum":
+        return SumMatrix(blank(description["first"]), blank(description["second"]))
     if layout == "codes":
         with torch.device("meta"):
             codes = torch.empty(int(description["rows"]), int(description["parts"]))

@@ -9,6 +9,7 @@ from automl_rec.plugin.matrices.grid import GridMatrix
 from automl_rec.plugin.matrices.low_rank import LowRankMatrix
 from automl_rec.plugin.matrices.matrix import Matrix
 from automl_rec.plugin.matrices.part import PartMatrix
+from automl_rec.plugin.matrices.sum import SumMatrix
 from automl_rec.plugin.matrices.tiles import TileMatrix
 
 
@@ -25,7 +26,7 @@ def leaves(matrix: Matrix) -> list[Matrix]:
 
 
 def map_leaves(matrix: Matrix, change: Callable[[Matrix], Matrix]) -> Matrix:
-    """The matrix with what it is made of changed: factors, grid, codebook, tiles, or itself."""
+    """The matrix with what it is made of changed: factors, grid, sum, codebook, or itself."""
     if isinstance(matrix, CodebookMatrix):
         return CodebookMatrix(matrix.codes, map_leaves(matrix.words, change))
     if isinstance(matrix, BlockMatrix):
@@ -43,6 +44,8 @@ def map_leaves(matrix: Matrix, change: Callable[[Matrix], Matrix]) -> Matrix:
     if isinstance(matrix, GridMatrix):
         down, up = map_leaves(matrix.down, change), map_leaves(matrix.up, change)
         return GridMatrix(matrix.rows, matrix.columns, down, up, matrix.sizes)
+    if isinstance(matrix, SumMatrix):
+        return SumMatrix(map_leaves(matrix.first, change), map_leaves(matrix.second, change))
     if isinstance(matrix, LowRankMatrix):
         left, right = map_leaves(matrix.left, change), map_leaves(matrix.right, change)
         return LowRankMatrix(left, right, zero_diagonal=matrix.zero_diagonal)

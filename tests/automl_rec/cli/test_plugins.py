@@ -52,6 +52,7 @@ def test_json_of_a_kind_holds_nothing_else(capsys: pytest.CaptureFixture[str]) -
         "dlrt",
         "full",
         "maestro",
+        "sltrain",
         "svd",
     ]
 

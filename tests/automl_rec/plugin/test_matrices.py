@@ -18,6 +18,8 @@ from automl_rec.plugin import (
     Matrix,
     Pattern,
     Precision,
+    Sum,
+    SumMatrix,
     TrainableMatrix,
     blocks_form,
     dense_form,
@@ -28,6 +30,7 @@ from automl_rec.plugin import (
     in_tiles,
     keep,
     keep_shape,
+    leaves,
     map_leaves,
     part,
     part_form,
@@ -545,3 +548,20 @@ def test_tiles_by_hand() -> None:
     assert form.packed_bytes.low == 20 * 4 * 256 + 8
     assert form.product_operations.low == 20 * 256
     assert tiled_form(300, 40, 16, 57) == dense_form(300, 40), "what is full is dense"
+
+
+def test_a_sum_is_read_priced_and_kept_as_both_its_parts() -> None:
+    generator = torch.Generator().manual_seed(0)
+    values, kept = torch.randn(9, 7, generator=generator), torch.rand(9, 7, generator=generator)
+    factors = (DenseMatrix(torch.randn(n, 2, generator=generator)) for n in (9, 7))
+    low_rank, sparse = LowRankMatrix(*factors), keep(values, kept < 0.2)
+    both = SumMatrix(low_rank, sparse)
+    assert_acts_as(both, low_rank.dense() + sparse.dense())
+    assert both.form() == Sum(low_rank.form(), sparse.form())
+    assert both.form().bytes.low == stored_bytes(both)
+    assert both.form().row_operations == low_rank.form().row_operations
+    assert leaves(both) == [low_rank.left, low_rank.right, sparse]
+    again = blank(describe(both))
+    again.load_state_dict(both.state_dict(), assign=True)
+    assert torch.equal(again.dense(), both.dense())
+    assert isinstance(map_leaves(both, lambda leaf: leaf), SumMatrix)
