@@ -18,6 +18,10 @@ class RankTests(LifeCycleTests):
     kind: ClassVar[Kind] = "rank"
     hosts: ClassVar[tuple[str, ...]] = ("host-factorization", "host-likeness", "host-fields")
 
+    def test_the_description_says_whether_it_acts_in_training_always(self) -> None:
+        made = [self.component().load()(**setting) for setting in self.settings_tested()]
+        assert self.component().in_training == all(one.acts_in_training for one in made)
+
     def test_a_compressed_weight_is_nearer_than_nothing(
         self, configuration: Configuration, catalog: Catalog, registry: Registry
     ) -> None:

@@ -34,6 +34,10 @@ class SparsityTests(LifeCycleTests):
         "host-fields",
     )
 
+    def test_the_description_says_whether_it_acts_in_training_always(self) -> None:
+        made = [self.component().load()(**setting) for setting in self.settings_tested()]
+        assert self.component().in_training == all(one.acts_in_training for one in made)
+
     def test_what_stays_keeps_its_value(
         self, configuration: Configuration, catalog: Catalog, registry: Registry
     ) -> None:

@@ -30,6 +30,8 @@ GROUP = Component(
         "strength": Float(0.01, 100.0, 1.0, log=True),
         "select": Float(0.1, 0.9, 0.7, search=False),
     },
+    in_training=True,
+    excludes={("rank", "svd"): "its factors would fill again what is masked"},
 )
 
 MAGNITUDE = Component(
@@ -76,6 +78,8 @@ DST = Component(
         "end": Float(0.5, 1.0, 0.75, search=False),
         "regrow": Choice((False, True), False, search=False, only_if={"grow": ("gradient",)}),
     },
+    in_training=True,
+    excludes={("rank", "svd"): "its factors would fill again what is masked"},
 )
 
 DECAYING: dict[str, tuple[Value, ...]] = {"mode": ("decay",)}
