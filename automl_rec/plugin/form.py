@@ -540,8 +540,8 @@ class Grid:
         blocks: of rows.
     """
 
-    down: Leaf
-    up: Leaf
+    down: "Form"
+    up: "Form"
     blocks: int
 
     @property
@@ -566,11 +566,11 @@ class Grid:
 
     def map_leaves(self, change: Callable[[Leaf], Leaf]) -> "Form":
         """The form with both changed."""
-        return Grid(change(self.down), change(self.up), self.blocks)
+        return Grid(self.down.map_leaves(change), self.up.map_leaves(change), self.blocks)
 
     def leaves(self) -> tuple[Leaf, ...]:
-        """Both."""
-        return (self.down, self.up)
+        """The stored matrices of both."""
+        return self.down.leaves() + self.up.leaves()
 
 
 @dataclass(frozen=True, slots=True)

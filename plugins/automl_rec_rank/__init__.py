@@ -1,8 +1,21 @@
 """First-party ranks."""
 
-from automl_rec.plugin import Choice, Component, Float, Integer, Value, hookimpl
+from automl_rec.plugin import Choice, Component, Float, Integer, Kind, Value, hookimpl
 
 AUTOML_REC_API = (1, 0)
+
+MASKED: dict[tuple[Kind, str], str] = {
+    ("sparsity", name): "it masks weights while they train, and this rank would fill them again"
+    for name in ("dst", "group")
+}
+TRAINED: dict[tuple[Kind, str], str] = {
+    ("sparsity", name): "it masks weights while they train, and this rank trains factors itself"
+    for name in ("dst", "group")
+}
+SPARSE: dict[tuple[Kind, str], str] = {
+    ("sparsity", name): "this rank keeps sparse entries of its own, among which it would choose"
+    for name in ("magnitude", "dst", "nm", "group")
+}
 
 BTT = Component(
     kind="rank",
@@ -20,10 +33,10 @@ BTT = Component(
         "block_rank": Integer(1, 8, 1, log=True, only_if={"grid": ("even",)}),
         "blocks": Integer(2, 16, 4, log=True, only_if={"grid": ("monarch",)}),
     },
+    in_training=True,
     excludes={
-        ("sparsity", "nm"): (
-            "groups of N:M run along inputs or outputs, but columns of a grid's blocks are ranks"
-        )
+        **TRAINED,
+        ("sparsity", "nm"): "groups run along inputs or outputs, but columns of blocks are ranks",
     },
 )
 
@@ -42,6 +55,8 @@ CONDLR = Component(
         "spread": Choice(("bounded", "equal"), "bounded"),
         "condition": Float(1.1, 10.0, 2.0, log=True, only_if={"spread": ("bounded",)}),
     },
+    in_training=True,
+    excludes=TRAINED,
 )
 
 DLRT = Component(
@@ -59,6 +74,8 @@ DLRT = Component(
         "start": Float(0.05, 1.0, 0.5, search=False),
         "warm_up": Float(0.0, 0.5, 0.1, search=False),
     },
+    in_training=True,
+    excludes=TRAINED,
 )
 
 FULL = Component(
@@ -112,6 +129,7 @@ AFM = Component(
         "energy": Float(0.3, 0.999, 0.95, only_if={"allocation": ("energy",)}),
         "budget": Float(0.01, 1.0, 0.25, log=True, only_if={"allocation": ("global",)}),
     },
+    excludes=MASKED,
 )
 
 MAESTRO = Component(
@@ -134,6 +152,8 @@ MAESTRO = Component(
         "every": Integer(1, 1000, 100, log=True, search=False),
         "all_ranks": Choice((False, True), False, search=False),
     },
+    in_training=True,
+    excludes=TRAINED,
 )
 
 SLTRAIN = Component(
@@ -151,6 +171,8 @@ SLTRAIN = Component(
         "density": Float(0.005, 0.2, 0.03, log=True),
         "scale": Float(0.01, 4.0, 0.25, log=True, search=False),
     },
+    in_training=True,
+    excludes=SPARSE,
 )
 
 

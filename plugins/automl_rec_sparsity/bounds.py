@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from automl_rec.plugin import Either, Form, Interval, Leaf, Product, Tiled, tiled_form
+from automl_rec.plugin import Either, Form, Grid, Interval, Leaf, Product, Tiled, tiled_form
 from automl_rec_sparsity.selection import budget, shape_densities
 
 ZERO = Interval(0, 0)
@@ -30,6 +30,8 @@ def kept_tiles(forms: Mapping[str, Form], density: float, side: int) -> dict[str
             return Either(change(form.first), change(form.second))
         if isinstance(form, Product):
             return Product(change(form.left), change(form.right))
+        if isinstance(form, Grid):
+            return Grid(change(form.down), change(form.up), form.blocks)
         (leaf,) = form.leaves()
         if leaf.entries.low < leaf.rows.low * leaf.columns.low:
             return kept_of_each({"": leaf}, density)[""]

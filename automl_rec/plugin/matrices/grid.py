@@ -1,12 +1,12 @@
 """Grids of blocks, each of which is a product of narrow factors."""
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from automl_rec.plugin.form import Form, Grid, Leaf, dense_form
+from automl_rec.plugin.form import Form, Grid, dense_form
 from automl_rec.plugin.matrices.matrix import Matrix, sum_bags
 
 
@@ -100,8 +100,7 @@ class GridMatrix(Matrix):
 
     def form(self) -> Form:
         """See `Matrix.form`."""
-        leaves = cast("Leaf", self.down.form()), cast("Leaf", self.up.form())
-        return Grid(*leaves, self.sizes.blocks)
+        return Grid(self.down.form(), self.up.form(), self.sizes.blocks)
 
     def assign(self, values: Tensor) -> None:
         """See `Matrix.assign`: the nearest of its rank to each block."""
