@@ -97,7 +97,7 @@ SVD = Component(
         "Eckart and Young, 1936; balanced factors U S^1/2 and V S^1/2 after training. Ranks are a "
         "share of each weight, hold a share of its sum of squares, or are the most important ones "
         "of all weights within a budget: by energy for each number, or by singular values "
-        "normalised as in WeLore (Jaiswal et al., arXiv 2407.11239, without training afterwards). "
+        "normalised as in WeLore (Jaiswal et al., arXiv 2407.11239). Factors may be tuned. "
         "Weights that factors would not make smaller stay whole; of item-item weights the diagonal "
         "stays 0."
     ),
@@ -108,6 +108,7 @@ SVD = Component(
         "energy": Float(0.3, 0.999, 0.95, only_if={"allocation": ("energy",)}),
         "budget": Float(0.01, 1.0, 0.25, log=True, only_if=BUDGETED),
         "least_saving": Float(0.0, 0.9, 0.0, search=False, only_if={"allocation": ("welore",)}),
+        "tune": Float(0.0, 0.9, 0.0, search=False, only_if={"allocation": ("uniform",)}),
     },
 )
 

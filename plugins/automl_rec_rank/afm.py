@@ -34,7 +34,7 @@ class Afm(Rank):
     A weight whose products nobody sees is factored as by svd, all its rows alike: a table that is
     multiplied as a whole and never looked up, and a GRU's, which torch's kernel multiplies.
 
-    Source: Yu et al., AAAI 2023 ("Compressing transformers: features are low-rank, but weights are
+    Source: Yu and Wu, AAAI 2023 ("Compressing transformers: features are low-rank, but weights are
     not"), and its form for click-through rates, unified low-rank compression (2024). Ours projects
     rows of tables about 0, does not fuse linears that follow each other, which models do not
     declare, and trains nothing afterwards.

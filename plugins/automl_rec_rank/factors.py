@@ -4,8 +4,9 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from automl_rec.plugin import (
     DenseMatrix,
@@ -79,6 +80,82 @@ class Factors(Matrix):
         )
 
 
+class NarrowFactors(Factors):
+    """Two factors that are parameters.
+
+    Attributes:
+        left: (rows, R).
+        right: (columns, R).
+    """
+
+    def __init__(self, rows: int, columns: int, rank: int) -> None:
+        super().__init__(rows, columns)
+        self.left = nn.Parameter(torch.zeros(rows, rank))
+        self.right = nn.Parameter(torch.zeros(columns, rank))
+
+    def acting(self) -> tuple[Tensor, Tensor]:
+        """See `Factors.acting`."""
+        return self.left, self.right
+
+
+class LateFactors(Matrix):
+    """A matrix under training, and the factors that take its place one day.
+
+    Attributes:
+        whole: what acts at first.
+        factors: what acts then.
+        factored: () bool, which of them acts.
+    """
+
+    factored: Tensor
+
+    def __init__(self, whole: TrainableMatrix, rank: int) -> None:
+        super().__init__()
+        self.rows, self.columns, self.whole = whole.rows, whole.columns, whole
+        self.factors = NarrowFactors(whole.rows, whole.columns, rank)
+        self.register_buffer("factored", torch.tensor(False))
+
+    def gather(self, ids: Tensor) -> Tensor:
+        """See `Matrix.gather`."""
+        return self._now.gather(ids)
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """See `Matrix.multiply`."""
+        return self._now.multiply(x)
+
+    def bag(self, indptr: Tensor, ids: Tensor) -> Tensor:
+        """See `Matrix.bag`."""
+        return self._now.bag(indptr, ids)
+
+    def project(self, x: Tensor) -> Tensor:
+        """See `Matrix.project`."""
+        return self._now.project(x)
+
+    def dense(self) -> Tensor:
+        """See `Matrix.dense`."""
+        return self._now.dense()
+
+    def effective(self) -> Tensor:
+        """See `Matrix.effective`."""
+        return self._now.effective()
+
+    def form(self) -> Form:
+        """See `Matrix.form`."""
+        return self._now.form()
+
+    def assign(self, values: Tensor) -> None:
+        """See `Matrix.assign`; of the whole matrix."""
+        self.whole.assign(values)
+
+    def stored(self) -> Matrix:
+        """See `Matrix.stored`."""
+        return self._now.stored()
+
+    @property
+    def _now(self) -> Matrix:
+        return self.factors if bool(self.factored) else self.whole
+
+
 class ReadWhole(Matrix):
     """A matrix under training that is made as a whole wherever it is read."""
 
@@ -105,6 +182,15 @@ class ReadWhole(Matrix):
     @abstractmethod
     def effective(self) -> Tensor:
         """See `Matrix.effective`."""
+
+
+def learns_as_a_whole(weight: Weight) -> bool:
+    """Whether factors could be trained in its place: not frozen, masked, or served in part."""
+    matrix = weight.matrix
+    if not isinstance(matrix, TrainableMatrix) or weight.zero_diagonal:
+        return False
+    served = weight.corner == (weight.rows, weight.columns)
+    return served and matrix.mask is None and matrix.weight.requires_grad
 
 
 class TrainedRank(Rank):
@@ -162,11 +248,8 @@ class TrainedRank(Rank):
         """See `Rank.compress`; factors were stored as they are."""
 
     def _divides(self, weight: Weight, size: Size) -> bool:
-        matrix = weight.matrix
-        learns = isinstance(matrix, TrainableMatrix) and matrix.weight.requires_grad
-        plain = learns and matrix.mask is None and weight.corner == (weight.rows, weight.columns)
-        wanted = weight.role == "linear" or not (self.linears_alone or weight.zero_diagonal)
-        return plain and wanted and self.served(size) is not None
+        wanted = weight.role == "linear" or not self.linears_alone
+        return wanted and learns_as_a_whole(weight) and self.served(size) is not None
 
     def _priced(self, name: str, form: Form) -> Form:
         found = self.served(Size.of(form)) if name in self.factored else None

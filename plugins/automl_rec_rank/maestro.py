@@ -32,7 +32,7 @@ class Maestro(TrainedProduct):
     importances, and in half of the steps all weights act at these ranks. Validation sees what would
     be served. A weight is stored whole where factors would be no smaller.
 
-    Source: Horvath et al., 2023, arXiv 2308.14929 (equations 4 and 5). Ours counts importance
+    Source: Horvath et al., 2023, arXiv 2308.14929. Ours counts importance
     relative to the first rank, since steps of Adam end nowhere near 1e-5, and leaves ranks out
     after so many steps, not after epochs. Steps at the ranks of a ratio are ours: without them, a
     model whose weights are all cut at once was never trained. It distils nothing, and batch

@@ -81,6 +81,7 @@ SETTINGS: dict[tuple[Kind, str], list[dict[str, Value]]] = {
         {"ratio": 0.3},
         {"allocation": "energy", "energy": 0.6},
         {"allocation": "global", "budget": 0.8},
+        {"ratio": 0.3, "tune": 0.5},
     ],
     ("sparsity", "magnitude"): [
         {"density": 0.2},
@@ -184,7 +185,8 @@ def refusal(configuration: Configuration) -> str | None:
     reason, untouchable = alone(configuration)
     if reason is None and untouchable and (acts(rank) or acts(sparsity)):
         return "finds nothing to act on"
-    if reason is None and training["rank"] and not factored(configuration):
+    tuned = rank is not None and rank.name == "svd"  # whatever it cannot tune it factors later
+    if reason is None and training["rank"] and not tuned and not factored(configuration):
         return "that learns as a whole and that its factors would make smaller"
     return reason
 

@@ -15,6 +15,7 @@ from automl_rec.plugin import (
     Weight,
     dense_form,
 )
+from automl_rec_rank.factors import LateFactors
 from automl_rec_rank.spectrum import Spectrum, leading_factors
 from automl_rec_rank.svd import Svd
 
@@ -240,3 +241,61 @@ def test_a_weight_at_its_identity_start_is_left_whole_or_loses_what_it_must(
     else:
         assert isinstance(made.matrix, LowRankMatrix)
         assert float((made.matrix.dense() - torch.eye(20)).square().sum()) == pytest.approx(13)
+
+
+def test_the_last_share_of_a_training_may_train_the_factors() -> None:
+    scheme = Svd("uniform", ratio=0.25, tune=0.3)
+    assert [(phase.name, phase.share) for phase in scheme.phases] == [
+        ("whole", 0.7),
+        ("factors", 0.3),
+    ]
+    made = {
+        "w": Weight("w", 60, 20, "linear", Use(1.0)),
+        "row": Weight("row", 1, 9, "linear", Use()),
+    }
+    made["w"].assign(matrix(60, 20).float())
+    (priced, _) = scheme.price({name: weight.price() for name, weight in made.items()}).values()
+    scheme.join(made)
+    assert isinstance(made["row"].matrix, TrainableMatrix), "it cannot be factored"
+    late = made["w"].matrix
+    assert isinstance(late, LateFactors)
+    with torch.no_grad():
+        scheme.begin(scheme.phases[0], torch.Generator())
+        late.assign(3 * matrix(60, 20).float())
+        assert torch.equal(late.dense(), 3 * matrix(60, 20).float())
+        scheme.begin(scheme.phases[1], torch.Generator())
+        left, right = Spectrum.of(3 * matrix(60, 20).float()).factors(5)
+        assert torch.allclose(late.effective(), left @ right.T, atol=1e-4)
+        late.factors.left.mul_(2.0)
+    x, ids, indptr = matrix(4, 20).float(), torch.tensor([3, 3, 9]), torch.tensor([0, 1, 3])
+    late.multiply(x).sum().backward()
+    assert late.whole.weight.grad is None
+    assert late.factors.left.grad is not None
+    whole = late.dense()
+    assert torch.allclose(late.multiply(x), x @ whole.T, atol=1e-3)
+    assert torch.allclose(late.gather(ids), whole[ids], atol=1e-4)
+    assert torch.allclose(late.bag(indptr, ids)[1], whole[3] + whole[9], atol=1e-4)
+    assert torch.allclose(
+        late.project(matrix(4, 60).float()), matrix(4, 60).float() @ whole, atol=1e-3
+    )
+    assert late.form() == priced
+    for weight in made.values():
+        weight.freeze()
+    scheme.compress(made)
+    assert made["w"].matrix.form() == priced
+    assert torch.allclose(made["w"].matrix.dense(), 2 * left @ right.T, atol=1e-3)
+
+
+def test_what_was_not_tuned_yet_is_factored_in_the_end() -> None:
+    scheme = Svd("uniform", ratio=0.25, tune=0.3)
+    made = {"w": Weight("w", 60, 20, "linear", Use(1.0))}
+    made["w"].assign(matrix(60, 20).float())
+    scheme.join(made)
+    made["w"].freeze()
+    scheme.compress(made)
+    assert made["w"].matrix.form() == scheme.price({"w": made["w"].price()})["w"]
+
+
+def test_without_a_share_to_tune_nothing_acts_in_training() -> None:
+    assert not Svd("uniform").acts_in_training
+    assert Svd("uniform").phases == ()
