@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Pattern,
         Precision,
         Product,
+        Sum,
         Tiled,
         blocks_form,
         csr_bytes,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from automl_rec.plugin.matrices.pattern import PatternMatrix, grouped, ungrouped
     from automl_rec.plugin.matrices.quantising import quantise
     from automl_rec.plugin.matrices.sparse import BitmapMatrix, CsrMatrix
+    from automl_rec.plugin.matrices.sum import SumMatrix
     from automl_rec.plugin.matrices.tiles import TileMatrix, in_tiles, spread_tiles, tiles_of
     from automl_rec.plugin.matrices.trainable import TrainableMatrix
     from automl_rec.plugin.model import (
@@ -95,6 +97,7 @@ _HOMES = {
         "Pattern",
         "Precision",
         "Product",
+        "Sum",
         "Tiled",
         "blocks_form",
         "csr_bytes",
@@ -119,6 +122,7 @@ _HOMES = {
     "matrices.pattern": ("PatternMatrix", "grouped", "ungrouped"),
     "matrices.quantising": ("quantise",),
     "matrices.sparse": ("BitmapMatrix", "CsrMatrix"),
+    "matrices.sum": ("SumMatrix",),
     "matrices.tiles": ("TileMatrix", "in_tiles", "spread_tiles", "tiles_of"),
     "matrices.trainable": ("TrainableMatrix",),
     "model": (
@@ -197,6 +201,8 @@ __all__ = [
     "Sequences",
     "Sparsity",
     "Step",
+    "Sum",
+    "SumMatrix",
     "Table",
     "TileMatrix",
     "Tiled",

@@ -15,6 +15,7 @@ from automl_rec.plugin.matrices.matrix import Matrix
 from automl_rec.plugin.matrices.part import PartMatrix
 from automl_rec.plugin.matrices.pattern import PatternMatrix
 from automl_rec.plugin.matrices.sparse import BitmapMatrix, CsrMatrix, SparseMatrix
+from automl_rec.plugin.matrices.sum import SumMatrix
 from automl_rec.plugin.matrices.tiles import TileMatrix
 from automl_rec.plugin.matrices.values import precision_of, stored_as
 
@@ -31,6 +32,8 @@ def describe(matrix: Matrix) -> dict[str, Any]:
     if isinstance(matrix, LowRankMatrix):
         factors = {"left": describe(matrix.left), "right": describe(matrix.right)}
         return {"layout": "low-rank", "zero_diagonal": matrix.zero_diagonal, **factors}
+    if isinstance(matrix, SumMatrix):
+        return {"layout": "sum", "first": describe(matrix.first), "second": describe(matrix.second)}
     if isinstance(matrix, CornerMatrix):
         sizes = {"rows": matrix.rows, "columns": matrix.columns}
         return {"layout": "corner", **sizes, "corner": describe(matrix.corner)}
@@ -72,6 +75,8 @@ def blank(description: dict[str, Any]) -> Matrix:
     if layout == "low-rank":
         left, right = blank(description["left"]), blank(description["right"])
         return LowRankMatrix(left, right, zero_diagonal=bool(description["zero_diagonal"]))
+    if layout == "sum":
+        return SumMatrix(blank(description["first"]), blank(description["second"]))
     if layout == "corner":
         sizes = int(description["rows"]), int(description["columns"])
         return CornerMatrix(*sizes, blank(description["corner"]))

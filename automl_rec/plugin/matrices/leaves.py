@@ -8,6 +8,7 @@ from automl_rec.plugin.matrices.corner import CornerMatrix
 from automl_rec.plugin.matrices.low_rank import LowRankMatrix
 from automl_rec.plugin.matrices.matrix import Matrix
 from automl_rec.plugin.matrices.part import PartMatrix
+from automl_rec.plugin.matrices.sum import SumMatrix
 from automl_rec.plugin.matrices.tiles import TileMatrix
 
 
@@ -24,12 +25,14 @@ def leaves(matrix: Matrix) -> list[Matrix]:
 
 
 def map_leaves(matrix: Matrix, change: Callable[[Matrix], Matrix]) -> Matrix:
-    """The matrix with what it is made of changed: factors, codebook, pieces, tiles, or itself."""
+    """The matrix with what it is made of changed: factors, terms, codebook, pieces, or itself."""
     if isinstance(matrix, CodebookMatrix):
         return CodebookMatrix(matrix.codes, map_leaves(matrix.words, change))
     if isinstance(matrix, BlockMatrix):
         pieces = map_leaves(matrix.pieces, change)
         return BlockMatrix(matrix.columns, matrix.number, matrix.blocks, matrix.places, pieces)
+    if isinstance(matrix, SumMatrix):
+        return SumMatrix(map_leaves(matrix.first, change), map_leaves(matrix.second, change))
     if isinstance(matrix, TileMatrix):
         tiles = map_leaves(matrix.tiles, change)
         return TileMatrix(matrix.rows, matrix.columns, matrix.starts, matrix.numbers, tiles)
