@@ -126,8 +126,8 @@ _HOMES = {
     "matrices.pattern": ("PatternMatrix", "grouped", "ungrouped"),
     "matrices.quantising": ("quantise",),
     "matrices.sparse": ("BitmapMatrix", "CsrMatrix"),
-    "matrices.tiles": ("TileMatrix", "in_tiles", "spread_tiles", "tiles_of"),
     "matrices.sum": ("SumMatrix",),
+    "matrices.tiles": ("TileMatrix", "in_tiles", "spread_tiles", "tiles_of"),
     "matrices.trainable": ("TrainableMatrix",),
     "model": (
         "ClosedFormModel",

@@ -279,6 +279,42 @@ class Product:
 
 
 @dataclass(frozen=True, slots=True)
+class Sum:
+    """The form of a sum of two matrices."""
+
+    first: "Form"
+    second: "Form"
+
+    @property
+    def bytes(self) -> Interval:
+        """Native bytes of both."""
+        return self.first.bytes + self.second.bytes
+
+    @property
+    def packed_bytes(self) -> Interval:
+        """Bytes of both if places took the bits they need."""
+        return self.first.packed_bytes + self.second.packed_bytes
+
+    @property
+    def product_operations(self) -> Interval:
+        """Multiply-adds of one matrix-vector product."""
+        return self.first.product_operations + self.second.product_operations
+
+    @property
+    def row_operations(self) -> Interval:
+        """Multiply-adds to compute one row."""
+        return self.first.row_operations + self.second.row_operations
+
+    def map_leaves(self, change: Callable[[Leaf], Leaf]) -> "Form":
+        """The form with every leaf of both changed."""
+        return Sum(self.first.map_leaves(change), self.second.map_leaves(change))
+
+    def leaves(self) -> tuple[Leaf, ...]:
+        """The stored matrices of both."""
+        return self.first.leaves() + self.second.leaves()
+
+
+@dataclass(frozen=True, slots=True)
 class Either:
     """One of two forms; which one, values will decide."""
 
@@ -573,43 +609,7 @@ class Grid:
         return self.down.leaves() + self.up.leaves()
 
 
-@dataclass(frozen=True, slots=True)
-class Sum:
-    """The form of two matrices that are added."""
-
-    first: "Form"
-    second: "Form"
-
-    @property
-    def bytes(self) -> Interval:
-        """Native bytes of both."""
-        return self.first.bytes + self.second.bytes
-
-    @property
-    def packed_bytes(self) -> Interval:
-        """Bytes of both if places took the bits they need."""
-        return self.first.packed_bytes + self.second.packed_bytes
-
-    @property
-    def product_operations(self) -> Interval:
-        """Multiply-adds of one matrix-vector product."""
-        return self.first.product_operations + self.second.product_operations
-
-    @property
-    def row_operations(self) -> Interval:
-        """Multiply-adds to compute one row."""
-        return self.first.row_operations + self.second.row_operations
-
-    def map_leaves(self, change: Callable[[Leaf], Leaf]) -> "Form":
-        """The form with every leaf of both changed."""
-        return Sum(self.first.map_leaves(change), self.second.map_leaves(change))
-
-    def leaves(self) -> tuple[Leaf, ...]:
-        """The stored matrices of both."""
-        return self.first.leaves() + self.second.leaves()
-
-
-Form: TypeAlias = Leaf | Product | Either | Coded | Blocks | Part | Tiled | Grid | Sum
+Form: TypeAlias = Leaf | Product | Sum | Either | Coded | Blocks | Part | Tiled | Grid
 
 
 def leaf_form(rows: int, columns: int, entries: int, precision: Precision) -> Leaf:

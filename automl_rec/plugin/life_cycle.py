@@ -45,6 +45,7 @@ class Step:
         learning_rate: of the loop's optimiser.
         loss: the model's own loss of the step's batch.
         per_epoch: steps of an epoch.
+        time_passed: share of the time allowed for its phase; 0 where none is set.
         forget: what the optimiser remembers of single entries, which start anew; nothing of what a
             component owns.
     """
@@ -54,7 +55,13 @@ class Step:
     learning_rate: float
     loss: Loss
     per_epoch: int = 1
+    time_passed: float = 0.0
     forget: Forget = field(default=lambda _parameter, _places: None)
+
+    @property
+    def passed(self) -> float:
+        """Share of its phase that has passed, in steps or in time, whichever will end it first."""
+        return min(max(self.number / self.total, self.time_passed), 1.0)
 
 
 class LifeCycle:

@@ -29,7 +29,7 @@ _SOURCE = "Made for tests."
 
 
 class Factorization(GradientModel):
-    """User and item tables with two layers between them, and one compression leaves alone."""
+    """User and item tables with a layer between them, and a layer compression leaves alone."""
 
     sampling = Sampling()
 
@@ -38,8 +38,7 @@ class Factorization(GradientModel):
         self.users = layers.table("user", WIDTH)
         self.items = layers.table("item", WIDTH, scored=True)
         self.hidden = layers.linear("hidden", WIDTH, 2 * WIDTH)
-        self.inner = layers.linear("inner", 2 * WIDTH, 2 * WIDTH, after=self.hidden)
-        self.output = layers.linear("output", 2 * WIDTH, WIDTH, sensitive=True, after=self.inner)
+        self.output = layers.linear("output", 2 * WIDTH, WIDTH, sensitive=True)
 
     def loss(self, batch: Batch) -> Tensor:
         """See `TrainedModel.loss`."""
@@ -55,7 +54,7 @@ class Factorization(GradientModel):
 
     def _queries(self, users: Tensor) -> Tensor:
         rows = self.users.lookup(users)
-        changed: Tensor = self.output(torch.tanh(self.inner(torch.tanh(self.hidden(rows)))))
+        changed: Tensor = self.output(torch.tanh(self.hidden(rows)))
         return rows + changed
 
 

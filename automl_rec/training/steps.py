@@ -86,7 +86,7 @@ class Steps:
         self._optimizer = Adam(trained, self._learning_rate, model.betas)
         self._matrices = [p for p in model.modules() if isinstance(p, TrainableMatrix)]
         self._known: dict[int, tuple[int, int]] = {}
-        self._deadline = clock.deadline
+        self._begun, self._deadline = time.monotonic(), clock.deadline
         self._total = epochs * len(source.batches)
         self._step, self.epochs, self.before = 0, epochs, clock.epochs
         self.epoch, self.seconds = 0, clock.seconds
@@ -154,8 +154,15 @@ class Steps:
             self._learning_rate,
             lambda: self._model.loss(batch),
             len(self._source.batches),
+            self._time_passed(),
             self._optimizer.forget,
         )
+
+    def _time_passed(self) -> float:
+        if math.isinf(self._deadline):
+            return 0.0
+        allowed = self._deadline - self._begun
+        return (time.monotonic() - self._begun) / allowed if allowed > 0 else 1.0
 
     def _forget_masked(self) -> None:
         """Takes back the moments of entries that a mask has shut: they would move it on return."""

@@ -6,15 +6,15 @@ AUTOML_REC_API = (1, 0)
 
 MASKED: dict[tuple[Kind, str], str] = {
     ("sparsity", name): "it masks weights while they train, and this rank would fill them again"
-    for name in ("dst", "group")
+    for name in ("dst", "group", "pixelfly")
 }
 TRAINED: dict[tuple[Kind, str], str] = {
     ("sparsity", name): "it masks weights while they train, and this rank trains factors itself"
-    for name in ("dst", "group")
+    for name in ("dst", "group", "pixelfly")
 }
 SPARSE: dict[tuple[Kind, str], str] = {
     ("sparsity", name): "this rank keeps sparse entries of its own, among which it would choose"
-    for name in ("magnitude", "dst", "nm", "group")
+    for name in ("magnitude", "dst", "nm", "group", "pixelfly")
 }
 
 BTT = Component(

@@ -106,8 +106,27 @@ NM = Component(
     },
 )
 
+PIXELFLY = Component(
+    kind="sparsity",
+    name="pixelfly",
+    summary="Linear weights of a few fixed blocks and a product of narrow factors, from the start.",
+    source=(
+        "Dao et al., ICLR 2022 (Pixelated Butterfly): flat block butterfly and low rank with a "
+        "learned scalar between them. Blocks start from the weight's values, factors from its "
+        "singular vectors. It takes the place of a rank too; tables stay whole."
+    ),
+    implementation="automl_rec_sparsity.pixelfly:Pixelfly",
+    hyperparameters={
+        "block": Choice((4, 8, 16, 32), 16, search=False),
+        "strides": Integer(1, 6, 2),
+        "rank": Float(0.01, 0.5, 0.1, log=True),
+    },
+    in_training=True,
+    excludes={("rank", "svd"): "it trains factors of its own"},
+)
+
 
 @hookimpl
 def register_sparsities() -> list[Component]:
     """Returns the sparsities of this package."""
-    return [DST, GROUP, MAGNITUDE, NM, NONE]
+    return [DST, GROUP, MAGNITUDE, NM, NONE, PIXELFLY]

@@ -88,6 +88,7 @@ class DynamicSparse(KeptShare):
     def begin(self, phase: Phase, generator: torch.Generator) -> None:
         """See `LifeCycle.begin`: draws the first masks, and the seed of all later draws."""
         self._seed = int(torch.randint(2**62, (), generator=generator))
+        self._settled.fill_(not self._warms_up)
         for matrix in self._trained:
             mask_of(matrix).fill_(1.0)
         if self._grow == "accumulated":
@@ -113,22 +114,19 @@ class DynamicSparse(KeptShare):
 
     def after_step(self, step: Step) -> None:
         """See `LifeCycle.after_step`: entries move."""
-        if step.number == self._first(step):
-            self._mask([self.entries(matrix.weight.detach()) for matrix in self._trained], step)
-        if self._updates_at(step):
+        if not bool(self._settled):
+            if step.passed >= WARM_UP:
+                self._mask([self.entries(matrix.weight.detach()) for matrix in self._trained], step)
+                self._settled.fill_(value=True)
+        elif self._updates_at(step):
             self._move(step)
             self._slopes = []
             if self._grow == "accumulated":
                 self._forget_slopes()
 
-    def _first(self, step: Step) -> int:
-        """The step that ends the warm-up; 0 where there is none."""
-        return max(round(WARM_UP * step.total), 1) if self._warms_up else 0
-
     def _updates_at(self, step: Step) -> bool:
         interval = max(round(self._every * step.per_epoch), 1)
-        passed = step.number - self._first(step)
-        return passed > 0 and passed % interval == 0 and step.number < self._end * step.total
+        return step.number % interval == 0 and step.passed < self._end
 
     @torch.no_grad()
     def _mask(self, entries: Sequence[Entries], step: Step | None = None) -> None:
@@ -139,7 +137,7 @@ class DynamicSparse(KeptShare):
 
     @torch.no_grad()
     def _move(self, step: Step) -> None:
-        share = moving_share(self._moving, step.number / (self._end * step.total))
+        share = moving_share(self._moving, step.passed / self._end)
         generator = torch.Generator().manual_seed(self._seed + step.number)
         exchanges = [
             Exchange(matrix.weight.detach().reshape(-1), mask_of(matrix).reshape(-1) > 0, worth)

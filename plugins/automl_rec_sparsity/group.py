@@ -99,8 +99,7 @@ class Group(Sparsity):
         """See `LifeCycle.after_step`: columns shrink."""
         if not self._selecting:
             return
-        left = 1.0 - step.number / step.total
-        strength = step.learning_rate * self._strength * FIRST_STRENGTH**left
+        strength = step.learning_rate * self._strength * FIRST_STRENGTH ** (1.0 - step.passed)
         for matrix, served in self._trained:
             if matrix.weight.requires_grad:
                 columns = matrix.weight[:, :served]

@@ -51,6 +51,7 @@ class KeptShare(Sparsity):
         """
         self.density, self.scope, self.spare_rows, self.block = density, scope, spare_rows, block
         self._trained: list[TrainableMatrix] = []
+        self._settled = torch.zeros((), dtype=torch.bool)
 
     def join(self, weights: Mapping[str, Weight]) -> None:
         """See `Sparsity.join`."""
@@ -58,6 +59,7 @@ class KeptShare(Sparsity):
         self._trained = [matrix for matrix in matrices if isinstance(matrix, TrainableMatrix)]
         for matrix in self._trained:
             matrix.mask = torch.ones_like(matrix.weight)
+        self._settled = flag_on(self._trained)
 
     def price(self, forms: Mapping[str, Form]) -> dict[str, Form]:
         """See `Sparsity.price`; exact for dense weights of known rank, unless the scope is global.
@@ -117,6 +119,14 @@ class KeptShare(Sparsity):
 
     def _squares(self, kept: Tensor, columns: int) -> Tensor:
         return kept.reshape(-1, -(-columns // self.block))
+
+
+def flag_on(matrices: Sequence[TrainableMatrix]) -> Tensor:
+    """A bool that is kept with what the first of matrices learns."""
+    flag = torch.zeros((), dtype=torch.bool)
+    if matrices:
+        matrices[0].register_buffer("flag", flag)
+    return flag
 
 
 def mask_of(matrix: TrainableMatrix) -> Tensor:

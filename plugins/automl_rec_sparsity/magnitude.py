@@ -13,8 +13,8 @@ class Magnitude(KeptShare):
     """Keeps the entries of largest absolute value, once after training or more and more during it.
 
     While a model trains, masked entries keep their value and may return until the schedule ends;
-    afterwards masks are fixed. What is served is always pruned to the full, also where training
-    ended early.
+    afterwards masks are fixed. Where time will end a training before its steps do, the schedule
+    goes by time. What is served is always pruned to the full, also where training ended early.
 
     Source: Zhu and Gupta, 2017 (gradual, equation 1); Evci et al., ICML 2020, section 3 (densities
     by shape); one-shot and the global scope are folklore.
@@ -60,15 +60,18 @@ class Magnitude(KeptShare):
 
     def begin(self, phase: Phase, generator: torch.Generator) -> None:
         """See `LifeCycle.begin`: everything is inside the masks."""
+        self._settled.fill_(value=False)
         for matrix in self._trained:
             mask_of(matrix).fill_(1.0)
 
     def after_step(self, step: Step) -> None:
         """See `LifeCycle.after_step`."""
-        schedule = CubicSchedule.over(step.total, self.density, self._start, self._end, self._every)
-        if not schedule.updates_at(step.number):
+        ends = step.passed >= self._end
+        due = self._start < step.passed and step.number % self._every == 0
+        if bool(self._settled) or not (due or ends):
             return
-        values = [matrix.weight.detach() for matrix in self._trained]
-        kept = self.chosen([self.entries(v) for v in values], schedule.density_at(step.number))
+        density = CubicSchedule(self.density, self._start, self._end).density_at(step.passed)
+        kept = self.chosen([self.entries(m.weight.detach()) for m in self._trained], density)
         for matrix, own in zip(self._trained, kept, strict=True):
             mask_of(matrix).copy_(self.mask(own, matrix.rows, matrix.columns))
+        self._settled.fill_(ends)

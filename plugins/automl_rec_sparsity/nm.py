@@ -26,7 +26,8 @@ from automl_rec.plugin import (
 )
 from automl_rec_sparsity.decay import Decay, kept_at, weight_at
 from automl_rec_sparsity.groups import largest_of_groups, largest_present
-from automl_rec_sparsity.kept_share import mask_of, stored_entries
+from automl_rec_sparsity.kept_share import flag_on, mask_of, stored_entries
+from automl_rec_sparsity.schedule import progress
 
 
 class GroupPattern(Sparsity):
@@ -73,6 +74,7 @@ class GroupPattern(Sparsity):
         self._straight, self._pull = slopes == "straight", pull
         self._start, self._end, self._every = start, end, every
         self._trained: list[tuple[TrainableMatrix, Pattern]] = []
+        self._settled = torch.zeros((), dtype=torch.bool)
 
     @property
     def acts_in_training(self) -> bool:
@@ -95,9 +97,11 @@ class GroupPattern(Sparsity):
         for matrix, _ in self._trained:
             matrix.mask = torch.ones_like(matrix.weight)
             matrix.straight = self._straight
+        self._settled = flag_on([matrix for matrix, _ in self._trained])
 
     def begin(self, phase: Phase, generator: torch.Generator) -> None:
         """See `LifeCycle.begin`: everything counts in full."""
+        self._settled.fill_(value=False)
         for matrix, _ in self._trained:
             mask_of(matrix).fill_(1.0)
 
@@ -113,15 +117,15 @@ class GroupPattern(Sparsity):
     @torch.no_grad()
     def after_step(self, step: Step) -> None:
         """See `LifeCycle.after_step`."""
-        first, last = round(self._start * step.total), max(round(self._end * step.total), 1)
-        first = min(first, last - 1)
-        moves = first < step.number and (step.number < last or self._straight)
-        if step.number != last and not (moves and (step.number - first) % self._every == 0):
+        done = progress(step.passed, self._start, self._end)
+        fixed = bool(self._settled) and not self._straight
+        due = done > 0.0 and step.number % self._every == 0
+        if fixed or not (due or (done >= 1.0 and not self._settled)):
             return
-        passed = min((step.number - first) / (last - first), 1.0)
-        outside = weight_at(self._decay, passed)
+        self._settled.fill_(done >= 1.0)
+        outside = weight_at(self._decay, done)
         for matrix, pattern in self._trained:
-            kept = kept_at(self._decay, passed, pattern.kept, pattern.of)
+            kept = kept_at(self._decay, done, pattern.kept, pattern.of)
             inside = largest_of_groups(matrix.weight, pattern._replace(kept=kept))
             mask_of(matrix).copy_(torch.where(inside, 1.0, outside))
 

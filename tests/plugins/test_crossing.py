@@ -96,6 +96,7 @@ SETTINGS: dict[tuple[Kind, str], list[dict[str, Value]]] = {
         {"pattern": "1:4", "mode": "one-shot"},
         {"pattern": "2:8", "mode": "decay", "every": 1},
     ],
+    ("sparsity", "pixelfly"): [{"block": 4, "strides": 1}],
     ("sparsity", "dst"): [{"density": 0.2, "grow": "accumulated", "every": 0.1}],
 }
 
@@ -188,7 +189,25 @@ def refusal(configuration: Configuration) -> str | None:
     tuned = rank is not None and rank.name == "svd"  # whatever it cannot tune it factors later
     if reason is None and training["rank"] and not tuned and not factored(configuration):
         return "that learns as a whole and that its factors would make smaller"
-    return reason
+    return reason or selection(configuration)
+
+
+def selection(configuration: Configuration) -> str | None:
+    """Why a sparsity that does not change every model does not change this one."""
+    sparsity = configuration.sparsity
+    known = None if sparsity is None else CHOOSY.get(sparsity.name)
+    if known is None:
+        return None
+    key = configuration.model.name
+    if key not in UNCHANGED:
+        try:
+            with torch.device("meta"):
+                bare = replace(configuration, rank=None)
+                build(bare, catalog_of(bare.model.name), REGISTRY, seed=0)
+            UNCHANGED[key] = None
+        except Infeasible as error:
+            UNCHANGED[key] = known if known in str(error) else "a reason that is known"
+    return UNCHANGED[key]
 
 
 def factored(configuration: Configuration) -> bool:
@@ -249,6 +268,9 @@ def alone(configuration: Configuration) -> tuple[str | None, bool]:
 
 
 FOUND: dict[str, tuple[str | None, bool]] = {}
+CHOOSY = {"pixelfly": "finds no linear weight"}
+"""Sparsities that need a weight of a certain kind, and what they say without one."""
+UNCHANGED: dict[str, str | None] = {}
 
 
 @cache

@@ -33,6 +33,8 @@ def describe(matrix: Matrix) -> dict[str, Any]:
     if isinstance(matrix, LowRankMatrix):
         factors = {"left": describe(matrix.left), "right": describe(matrix.right)}
         return {"layout": "low-rank", "zero_diagonal": matrix.zero_diagonal, **factors}
+    if isinstance(matrix, SumMatrix):
+        return {"layout": "sum", "first": describe(matrix.first), "second": describe(matrix.second)}
     if isinstance(matrix, CornerMatrix):
         sizes = {"rows": matrix.rows, "columns": matrix.columns}
         return {"layout": "corner", **sizes, "corner": describe(matrix.corner)}
@@ -47,9 +49,6 @@ def describe(matrix: Matrix) -> dict[str, Any]:
         sizes = {"rows": matrix.rows, "columns": matrix.columns}
         cores = {"down": describe(matrix.down), "up": describe(matrix.up)}
         return {"layout": "grid", **sizes, "grid": list(matrix.sizes), **cores}
-    if isinstance(matrix, SumMatrix):
-        parts = {"first": describe(matrix.first), "second": describe(matrix.second)}
-        return {"layout": "sum", **parts}
     if isinstance(matrix, CodebookMatrix):
         sizes = {"rows": matrix.rows, "parts": matrix.parts}
         return {"layout": "codes", **sizes, "words": describe(matrix.words)}
@@ -81,6 +80,8 @@ def blank(description: dict[str, Any]) -> Matrix:
     if layout == "low-rank":
         left, right = blank(description["left"]), blank(description["right"])
         return LowRankMatrix(left, right, zero_diagonal=bool(description["zero_diagonal"]))
+    if layout == "sum":
+        return SumMatrix(blank(description["first"]), blank(description["second"]))
     if layout == "corner":
         sizes = int(description["rows"]), int(description["columns"])
         return CornerMatrix(*sizes, blank(description["corner"]))
@@ -103,8 +104,6 @@ def blank(description: dict[str, Any]) -> Matrix:
         sizes = int(description["rows"]), int(description["columns"])
         cores = blank(description["down"]), blank(description["up"])
         return GridMatrix(*sizes, *cores, GridSizes(*description["grid"]))
-    if layout == "sum":
-        return SumMatrix(blank(description["first"]), blank(description["second"]))
     if layout == "codes":
         with torch.device("meta"):
             codes = torch.empty(int(description["rows"]), int(description["parts"]))

@@ -26,12 +26,14 @@ def leaves(matrix: Matrix) -> list[Matrix]:
 
 
 def map_leaves(matrix: Matrix, change: Callable[[Matrix], Matrix]) -> Matrix:
-    """The matrix with what it is made of changed: factors, grid, sum, codebook, or itself."""
+    """The matrix with what it is made of changed: factors, terms, grid, codebook, or itself."""
     if isinstance(matrix, CodebookMatrix):
         return CodebookMatrix(matrix.codes, map_leaves(matrix.words, change))
     if isinstance(matrix, BlockMatrix):
         pieces = map_leaves(matrix.pieces, change)
         return BlockMatrix(matrix.columns, matrix.number, matrix.blocks, matrix.places, pieces)
+    if isinstance(matrix, SumMatrix):
+        return SumMatrix(map_leaves(matrix.first, change), map_leaves(matrix.second, change))
     if isinstance(matrix, TileMatrix):
         tiles = map_leaves(matrix.tiles, change)
         return TileMatrix(matrix.rows, matrix.columns, matrix.starts, matrix.numbers, tiles)
@@ -44,8 +46,6 @@ def map_leaves(matrix: Matrix, change: Callable[[Matrix], Matrix]) -> Matrix:
     if isinstance(matrix, GridMatrix):
         down, up = map_leaves(matrix.down, change), map_leaves(matrix.up, change)
         return GridMatrix(matrix.rows, matrix.columns, down, up, matrix.sizes)
-    if isinstance(matrix, SumMatrix):
-        return SumMatrix(map_leaves(matrix.first, change), map_leaves(matrix.second, change))
     if isinstance(matrix, LowRankMatrix):
         left, right = map_leaves(matrix.left, change), map_leaves(matrix.right, change)
         return LowRankMatrix(left, right, zero_diagonal=matrix.zero_diagonal)

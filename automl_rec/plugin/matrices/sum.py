@@ -7,7 +7,7 @@ from automl_rec.plugin.matrices.matrix import Matrix
 
 
 class SumMatrix(Matrix):
-    """Two matrices of one shape that are added wherever they are read: factors and entries, say."""
+    """``first + second``, each in a layout of its own; both may be under training."""
 
     def __init__(self, first: Matrix, second: Matrix) -> None:
         super().__init__()
@@ -22,13 +22,17 @@ class SumMatrix(Matrix):
         """See `Matrix.multiply`."""
         return self.first.multiply(x) + self.second.multiply(x)
 
+    def project(self, x: Tensor) -> Tensor:
+        """See `Matrix.project`."""
+        return self.first.project(x) + self.second.project(x)
+
     def bag(self, indptr: Tensor, ids: Tensor) -> Tensor:
         """See `Matrix.bag`."""
         return self.first.bag(indptr, ids) + self.second.bag(indptr, ids)
 
     def dense(self) -> Tensor:
         """See `Matrix.dense`."""
-        return self.first.dense() + self.second.dense()
+        return self.effective().detach()
 
     def effective(self) -> Tensor:
         """See `Matrix.effective`."""

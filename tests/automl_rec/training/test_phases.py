@@ -300,3 +300,28 @@ def test_a_phase_may_leave_its_last_weights_without_patience() -> None:
     begun = cycle.told.index("end press")
     per_epoch = int(cycle.told[1].split()[3]) // 5
     assert sum(line.startswith("step") for line in cycle.told[:begun]) == 5 * per_epoch
+
+
+def test_what_has_passed_is_told_in_steps_or_in_time_whichever_ends_first() -> None:
+    class Timed(TwoPhases):
+        def __init__(self, model: Popularity) -> None:
+            super().__init__(model)
+            self.steps: list[Step] = []
+
+        def after_step(self, step: Step) -> None:
+            super().after_step(step)
+            self.steps.append(step)
+            if step.time_passed:
+                time.sleep(0.01)
+
+    model = Popularity()
+    unlimited, limited = Timed(model), Timed(Popularity())
+    run(model, unlimited)
+    assert all(step.passed == step.number / step.total for step in unlimited.steps)
+    run(limited.model, limited, seconds=1.0, epochs=10_000, patience=10_000)
+    last = limited.told.index("begin again") - 2
+    for steps in (limited.steps[:last], limited.steps[last:]):
+        assert all(step.passed == min(step.time_passed, 1.0) for step in steps)
+        assert [step.passed for step in steps] == sorted(step.passed for step in steps)
+    assert limited.steps[-1].passed > 0.8
+    assert limited.steps[-1].number < 0.1 * limited.steps[-1].total

@@ -107,7 +107,9 @@ def test_moments_of_what_has_grown_are_those_of_a_fresh_entry(train_with: Train)
                 told.append((step.number, int(places.sum())))
                 step.forget(parameter, places)  # type: ignore[arg-type]
 
-            super().after_step(Step(step.number, step.total, 0.05, step.loss, step.per_epoch, note))
+            super().after_step(
+                Step(step.number, step.total, 0.05, step.loss, step.per_epoch, 0.0, note)
+            )
 
     train_with(Noted(0.1, "uniform", "gradient", 0.3, 0.25), lambda model, step: None)
     grown = [count for _, count in told if count]

@@ -304,3 +304,17 @@ def test_squares_of_factors_are_priced_between_the_least_and_the_largest_rank() 
         for rank in range(1, 10):
             (exact,) = scheme.price({"a": factor(Interval(rank, rank))}).values()
             assert low <= exact.map_leaves(coded).bytes.low <= high
+
+
+def test_where_time_ends_a_training_first_the_schedule_goes_by_time() -> None:
+    made, sparsity = weights(stored=False), gradual(0.1)
+    sparsity.join(made)
+    left = []
+    for number in range(1, 31):
+        passed = number / 30
+        step = Step(number, 10_000, 0.01, lambda: torch.zeros(()), time_passed=passed)
+        sparsity.after_step(step)
+        left.append(sum(int(mask_of(w).sum()) for w in made.values()))
+    assert left[0] == sum(rows * columns for rows, columns in SHAPES.values())
+    assert left[23] == left[-1] == 120 + 4 + 400, "from 0.8 of the time on"
+    assert len(set(left)) > 5
