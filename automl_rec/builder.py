@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from automl_rec.calibration import answer
 from automl_rec.costs import weights_of
 from automl_rec.errors import DAMAGE, ExportError, Infeasible, reason_of
 from automl_rec.plugin import (
@@ -15,6 +17,8 @@ from automl_rec.plugin import (
     Kind,
     Layers,
     Leaf,
+    LifeCycle,
+    Linear,
     Matrix,
     Model,
     Rank,
@@ -47,6 +51,13 @@ class Built:
     rank: Rank | None
     sparsity: Sparsity | None
     plan: Mapping[str, Any]
+
+    @property
+    def cycles(self) -> tuple[LifeCycle, ...]:
+        """What acts while the model trains, in the order in which it is called."""
+        compressions = [part for part in (self.rank, self.sparsity) if part is not None]
+        acting = [part for part in compressions if part.acts_in_training]
+        return (self.embedding, *acting) if self.embedding is not None else tuple(acting)
 
     @property
     def low_rank(self) -> dict[str, Weight]:
@@ -87,7 +98,7 @@ def build(
     rank = _scheme("rank", configuration, registry)
     sparsity = _scheme("sparsity", configuration, registry)
     model_class = component.load()
-    _refuse_conflicts(configuration, registry, model_class, sparsity)
+    _refuse_conflicts(configuration, registry, model_class, rank, sparsity)
     own = {name: values[name] for name in component.hyperparameters if name in values}
     if plan is None:
         plan = _planned(configuration, embedding, model_class, own, catalog)
@@ -97,7 +108,7 @@ def build(
         catalog,
         torch.Generator().manual_seed(seed),
         embedding,
-        masked=sparsity is not None and sparsity.masks_in_training,
+        compressed=any(part.acts_in_training for _, part in _by_kind(rank, sparsity)),
     )
     model: Model = model_class(catalog, layers, **own)
     if embedding is not None:
@@ -105,6 +116,9 @@ def build(
     training = {name: values[name] for name in component.training if name in values}
     built = Built(configuration, model, layers, training, embedding, rank, sparsity, plan)
     _refuse_idle(built, registry)
+    for kind, part in _by_kind(rank, sparsity):
+        if part.acts_in_training:
+            part.join(built.low_rank if kind == "rank" else built.prunable)
     return built
 
 
@@ -117,6 +131,8 @@ def finalize(built: Built) -> Served:
             weight.freeze()
         settle(built)
         if built.rank is not None:
+            calibrated = partial(answer, built.model, built.layers.catalog)
+            built.rank.calibrate(built.low_rank, _biases(built.model), calibrated)
             built.rank.compress(built.low_rank)
         if built.sparsity is not None:
             built.sparsity.compress(built.prunable)
@@ -146,6 +162,12 @@ def restore(
             f"{reason_of(error)}. "
             f"Export the configuration again with the plugins installed now."
         ) from error
+
+
+def _biases(model: Model) -> dict[str, nn.Parameter]:
+    """What linears add to the products of their weights, by the names of these."""
+    linears = (part for part in model.modules() if isinstance(part, Linear))
+    return {part.weight.name: part.bias for part in linears if part.bias is not None}
 
 
 def _scheme(kind: Kind, configuration: Configuration, registry: Registry) -> Any:
@@ -219,23 +241,43 @@ def settle(built: Built) -> None:
 
 
 def _refuse_conflicts(
-    configuration: Configuration, registry: Registry, model: type, sparsity: Sparsity | None
+    configuration: Configuration,
+    registry: Registry,
+    model: type,
+    rank: Rank | None,
+    sparsity: Sparsity | None,
 ) -> None:
-    if sparsity is None or not sparsity.masks_in_training:
+    """Refuses what cannot stand together while a model trains."""
+    for kind, part in _by_kind(rank, sparsity):
+        chosen = configuration.chosen(kind)
+        if part.acts_in_training and chosen and not issubclass(model, TrainedModel):
+            raise Infeasible(
+                f"{chosen.name} acts on weights while they train, but {configuration.model.name} "
+                f"is solved in closed form. Choose a {kind} that acts after training."
+            )
+    if rank is None or sparsity is None:
         return
-    name = configuration.chosen("sparsity")
-    assert name is not None
-    if not issubclass(model, TrainedModel):
+    first, second = configuration.rank, configuration.sparsity
+    assert first is not None, "a rank was chosen"
+    assert second is not None, "a sparsity was chosen"
+    if rank.prunes and not registry.component("sparsity", second.name).neutral:
         raise Infeasible(
-            f"{name.name} masks weights while they train, but {configuration.model.name} is "
-            f"solved in closed form. Prune it after training."
+            f"{first.name} keeps sparse entries of its own, among which {second.name} would choose "
+            f"again. Leave the sparsity out, or choose another rank."
         )
-    rank = configuration.rank
-    if rank is not None and not registry.component("rank", rank.name).neutral:
+    if not sparsity.acts_in_training or rank.maskable:
+        return
+    if not registry.component("rank", first.name).neutral:
+        does = "moves its factors itself" if rank.acts_in_training else "would fill them again"
         raise Infeasible(
-            f"{name.name} masks weights while they train, but {rank.name} would fill them again. "
+            f"{second.name} masks weights while they train, but {first.name} {does}. "
             f"Prune after training, or leave the rank full."
         )
+
+
+def _by_kind(rank: Rank | None, sparsity: Sparsity | None) -> list[tuple[Kind, Rank | Sparsity]]:
+    pairs: list[tuple[Kind, Rank | Sparsity | None]] = [("rank", rank), ("sparsity", sparsity)]
+    return [(kind, part) for kind, part in pairs if part is not None]
 
 
 def _refuse_idle(built: Built, registry: Registry) -> None:

@@ -7,10 +7,12 @@ import torch
 from automl_rec.plugin import (
     Either,
     Form,
+    Grid,
     Interval,
     Model,
     Product,
     RankingModel,
+    Sum,
     Table,
     Weight,
 )
@@ -82,6 +84,10 @@ def _bag_operations(form: Form, rows: float) -> Interval:
         return _bag_operations(form.first, rows).hull(_bag_operations(form.second, rows))
     if isinstance(form, Product):
         return _bag_operations(form.left, rows) + form.right.product_operations
+    if isinstance(form, Sum):
+        return _bag_operations(form.first, rows) + _bag_operations(form.second, rows)
+    if isinstance(form, Grid):
+        return form.row_operations.times(rows)
     entries = form.product_operations
     return Interval(
         entries.low / max(form.rows.high, 1) * rows,

@@ -12,6 +12,7 @@ from automl_rec.builder import Built, build, finalize, restore
 from automl_rec.data import Prepared
 from automl_rec.data.prepared import HeldOut
 from automl_rec.errors import DataError, DivergenceError
+from automl_rec.kernels import choose_kernels
 from automl_rec.objectives import coldness, cutoff, is_quality, rows
 from automl_rec.objectives.latency import Latency, measure_rows
 from automl_rec.objectives.latency import measure as measure_lists
@@ -109,7 +110,9 @@ def evaluate(
         started -= file.earlier
     if training is not None and training.stopped == "early":
         return Evaluated(_unfinished(training, built, data, objectives, registry, started, cpu))
-    served = shipped(finalize(built), configuration, data, registry)
+    finished = finalize(built)
+    choose_kernels(finished)
+    served = shipped(finished, configuration, data, registry)
     train_seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
     measured = measure(served, data, "validation", objectives)
     spent = {"train_seconds": train_seconds, "bytes_training": float(held)}
@@ -228,9 +231,7 @@ def _fit(
         validate,
         settings=built.training,
         seed=seed,
-        cycle=built.embedding,
-        sparsity=built.sparsity,
-        weights=built.prunable,
+        cycles=built.cycles,
         report=report,
         seconds=seconds,
         file=file,

@@ -43,7 +43,7 @@ from automl_rec.served import Served
 from automl_rec.space import reader
 from automl_rec.space.configuration import Configuration
 
-FORMAT = 3
+FORMAT = 4
 MODEL = "model.safetensors"
 CONFIGURATION = "configuration.yaml"
 CATALOG = "catalog.safetensors"

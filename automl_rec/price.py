@@ -11,7 +11,6 @@ from automl_rec.plugin import (
     Catalog,
     Form,
     Interval,
-    TrainableMatrix,
     TrainedModel,
 )
 from automl_rec.plugin.form import ZERO
@@ -21,7 +20,7 @@ from automl_rec.space.configuration import Configuration
 LEARNT_COPIES = 4
 """Numbers that training keeps of one it learns: itself, its gradient and Adam's two moments."""
 OWNED_COPIES = 2
-"""Numbers it keeps of one that an embedding steps by itself: no moments."""
+"""Numbers it keeps of one that a component steps by itself: no moments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +77,16 @@ def price(configuration: Configuration, catalog: Catalog, registry: Registry) ->
 def training_bytes(built: Built) -> int:
     """Bytes of the numbers that training holds.
 
-    Parameters, their gradients, Adam's moments, buffers, and masks where a sparsity sets them. Not
-    counted: batches, what a step computes, the copy of the best weights.
+    Parameters, their gradients, Adam's moments, and buffers, masks among them. Not counted:
+    batches, what a step computes, the copy of the best weights.
     """
-    owned = {id(part) for part in built.embedding.owned()} if built.embedding else set()
+    owned = {id(part) for cycle in built.cycles for part in cycle.owned()}
     learnt = isinstance(built.model, TrainedModel)
     held: int = sum(
         part.nbytes * _copies(part, learnt=learnt, owned=id(part) in owned)
         for part in built.model.parameters()
     )
-    held += sum(buffer.nbytes for buffer in built.model.buffers())
-    if built.sparsity is None or not built.sparsity.masks_in_training:
-        return held
-    matrices = (weight.matrix for weight in built.prunable.values())
-    unmasked = [m for m in matrices if isinstance(m, TrainableMatrix) and m.mask is None]
-    return held + sum(matrix.weight.nbytes for matrix in unmasked)
+    return held + sum(buffer.nbytes for buffer in built.model.buffers())
 
 
 def _final_forms(built: Built) -> dict[str, Form]:

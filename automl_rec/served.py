@@ -15,7 +15,6 @@ from automl_rec.plugin import (
     Requests,
     RetrievalModel,
     Rows,
-    TrainableMatrix,
 )
 from automl_rec.plugin.form import ZERO
 from automl_rec.plugin.matrices.describing import describe
@@ -31,9 +30,7 @@ class Served:
     """
 
     def __init__(self, model: Model, plan: Mapping[str, Any] = NO_PLAN) -> None:
-        training = [
-            name for name, part in model.named_modules() if isinstance(part, TrainableMatrix)
-        ]
+        training = [name for name, weight in weights_of(model).items() if weight.in_training]
         if training:
             raise TypeError(f"a served model must hold no trainable matrix, got {training}")
         self._plan = plan

@@ -22,7 +22,7 @@ from automl_rec.data.row_batches import unlabelled
 from automl_rec.data.row_encoding import RowEncoding
 from automl_rec.data.table import open_table
 from automl_rec.errors import DAMAGE, DataError, ExportError, SpaceError, reason_of
-from automl_rec.objectives.ranking import CHUNK_SCORES, NO_ITEM, requests_of, shown
+from automl_rec.objectives.ranking import CHUNK_SCORES, NO_ITEM, shown
 from automl_rec.plugin import (
     Catalog,
     Histories,
@@ -87,7 +87,7 @@ class Recommender:
         return pl.concat(parts) if parts else self._lists(numbers, k)
 
     def _lists(self, users: npt.NDArray[np.int64], k: int) -> pl.DataFrame:
-        requests = requests_of(self.known, users)
+        requests = Requests.of(self.known, users)
         with answering(self.folder):
             scores = self._scores(requests)
             items = shown(self.served, scores, requests, k)

@@ -56,6 +56,16 @@ def test_the_space_of_tables_holds_every_embedding(registry: Registry) -> None:
     assert all("embedding" in registry.component("model", name).compressible for name in tables)
 
 
+def test_the_space_of_weights_holds_every_sparsity(registry: Registry) -> None:
+    space = read_space(FOLDER / "fewer_weights.yaml", registry)
+    assert set(space.components["sparsity"]) == set(registry.components("sparsity"))
+
+
+def test_the_space_of_ranks_holds_every_rank(registry: Registry) -> None:
+    space = read_space(FOLDER / "lower_ranks.yaml", registry)
+    assert set(space.components["rank"]) == set(registry.components("rank"))
+
+
 def test_the_sample_of_own_events_can_be_prepared(registry: Registry, tmp_path: Path) -> None:
     prepared = prepare(read_space(FOLDER / "own_csv.yaml", registry).data, tmp_path)
     assert prepared.catalog.num_items == 40

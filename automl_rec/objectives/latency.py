@@ -1,18 +1,17 @@
 """Latency: milliseconds to answer with what would be shipped."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from automl_rec.costs import PRICED_ROWS
 from automl_rec.data.row_batches import rows_of
-from automl_rec.objectives.ranking import requests_of, shown
-from automl_rec.plugin import Histories, RowTable
+from automl_rec.kernels import one_thread
+from automl_rec.objectives.ranking import shown
+from automl_rec.plugin import Histories, Requests, RowTable
 from automl_rec.served import Served
 
 WARM_UP = 10
@@ -51,7 +50,7 @@ def measure(served: Served, known: Histories, *, batch: int = 1, seed: int = 0) 
     """
     _require_served(served)
     users = np.random.default_rng(seed).integers(0, known.num_users, (WARM_UP + REQUESTS, batch))
-    with _one_thread():
+    with one_thread():
         return _latency([_answer(served, known, group) for group in users])
 
 
@@ -72,7 +71,7 @@ def measure_rows(served: Served, table: RowTable, *, seed: int = 0) -> Latency:
     size = min(PRICED_ROWS, len(table))
     last = len(table) - size
     starts = np.random.default_rng(seed).integers(0, last + 1, WARM_UP + REQUESTS)
-    with _one_thread():
+    with one_thread():
         seconds = [_judgement(served, table, int(start), size) for start in starts]
     return _latency([found * PRICED_ROWS / size for found in seconds])
 
@@ -98,17 +97,7 @@ def _judgement(served: Served, table: RowTable, start: int, size: int) -> float:
 
 
 def _answer(served: Served, known: Histories, users: npt.NDArray[np.int64]) -> float:
-    requests = requests_of(known, users)
+    requests = Requests.of(known, users)
     start = time.perf_counter()
     shown(served, served.scores(requests), requests, LIST_LENGTH)
     return time.perf_counter() - start
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from automl_rec.costs import PRICED_ROWS
 from automl_rec.data.row_batches import rows_of
-from automl_rec.objectives.ranking import requests_of
-from automl_rec.plugin import Catalog, Feature, Field, Histories, RowTable
+from automl_rec.plugin import Catalog, Feature, Field, Histories, Requests, RowTable
 from automl_rec.served import Served
 
 DATA = (Catalog, Feature, Field, Histories, RowTable)
@@ -31,7 +31,7 @@ def resident_bytes(served: Served, asked: Histories | RowTable) -> int:
     if isinstance(asked, RowTable):
         served.logits(rows_of(asked, 0, min(PRICED_ROWS, len(asked))))
     else:
-        served.scores(requests_of(asked, np.zeros(1, np.int64)))
+        served.scores(Requests.of(asked, np.zeros(1, np.int64)))
     return sum(dict(_arrays(served.model, set())).values())
 
 
@@ -40,7 +40,10 @@ def _arrays(held: object, seen: set[int]) -> Iterator[tuple[int, int]]:
     if id(held) in seen or isinstance(held, DATA):
         return
     seen.add(id(held))
-    if isinstance(held, Tensor):
+    if isinstance(held, Tensor) and held.layout == torch.sparse_csr:
+        for part in (held.crow_indices(), held.col_indices(), held.values()):
+            yield from _arrays(part, seen)
+    elif isinstance(held, Tensor):
         storage = held.untyped_storage()
         yield storage.data_ptr(), storage.nbytes()
     elif isinstance(held, np.ndarray):

@@ -49,16 +49,6 @@ class Lists:
     num_items: int
 
 
-def requests_of(known: Histories, users: npt.NDArray[np.integer]) -> Requests:
-    """Requests for users (B,) with their known items."""
-    chosen = known.select(users)
-    return Requests(
-        torch.from_numpy(np.asarray(users, np.int64)),
-        torch.from_numpy(chosen.indptr.astype(np.int64)),
-        torch.from_numpy(chosen.items.astype(np.int64)),
-    )
-
-
 def shown(scorer: Scorer, scores: Tensor, requests: Requests, k: int) -> Tensor:
     """The list that each request is answered with: what the scorer chooses from its best items.
 
@@ -192,7 +182,7 @@ def _judged(
 def _ranked(
     scorer: Scorer, known: Histories, users: npt.NDArray[np.int64], k: int
 ) -> npt.NDArray[np.int64]:
-    requests = requests_of(known, users)
+    requests = Requests.of(known, users)
     with torch.no_grad():
         return shown(scorer, scorer.scores(requests), requests, k).numpy()
 

@@ -32,16 +32,23 @@ if TYPE_CHECKING:
         Coded,
         Either,
         Form,
+        Grid,
         Interval,
         Leaf,
+        Part,
+        Pattern,
         Precision,
         Product,
+        Sum,
+        Tiled,
         blocks_form,
         csr_bytes,
         dense_bytes,
         dense_form,
         index_bytes,
         layout_bytes,
+        part_form,
+        tiled_form,
     )
     from automl_rec.plugin.layers import Layers, Linear
     from automl_rec.plugin.life_cycle import LifeCycle, Loss, Phase, Step
@@ -49,12 +56,17 @@ if TYPE_CHECKING:
     from automl_rec.plugin.matrices.codes import CodebookMatrix
     from automl_rec.plugin.matrices.corner import CornerMatrix
     from automl_rec.plugin.matrices.dense import DenseMatrix, from_integers
+    from automl_rec.plugin.matrices.grid import GridMatrix, GridSizes
     from automl_rec.plugin.matrices.keeping import keep, keep_shape
-    from automl_rec.plugin.matrices.leaves import map_leaves
+    from automl_rec.plugin.matrices.leaves import leaves, map_leaves
     from automl_rec.plugin.matrices.low_rank import LowRankMatrix
     from automl_rec.plugin.matrices.matrix import Matrix
+    from automl_rec.plugin.matrices.part import PartMatrix, part
+    from automl_rec.plugin.matrices.pattern import PatternMatrix, grouped, ungrouped
     from automl_rec.plugin.matrices.quantising import quantise
     from automl_rec.plugin.matrices.sparse import BitmapMatrix, CsrMatrix
+    from automl_rec.plugin.matrices.sum import SumMatrix
+    from automl_rec.plugin.matrices.tiles import TileMatrix, in_tiles, spread_tiles, tiles_of
     from automl_rec.plugin.matrices.trainable import TrainableMatrix
     from automl_rec.plugin.model import (
         ClosedFormModel,
@@ -81,16 +93,23 @@ _HOMES = {
         "Coded",
         "Either",
         "Form",
+        "Grid",
         "Interval",
         "Leaf",
+        "Part",
+        "Pattern",
         "Precision",
         "Product",
+        "Sum",
+        "Tiled",
         "blocks_form",
         "csr_bytes",
         "dense_bytes",
         "dense_form",
         "index_bytes",
         "layout_bytes",
+        "part_form",
+        "tiled_form",
     ),
     "layers": ("Layers", "Linear"),
     "life_cycle": ("LifeCycle", "Loss", "Phase", "Step"),
@@ -99,11 +118,16 @@ _HOMES = {
     "matrices.corner": ("CornerMatrix",),
     "matrices.dense": ("DenseMatrix", "from_integers"),
     "matrices.keeping": ("keep", "keep_shape"),
-    "matrices.leaves": ("map_leaves",),
+    "matrices.leaves": ("leaves", "map_leaves"),
+    "matrices.grid": ("GridMatrix", "GridSizes"),
     "matrices.low_rank": ("LowRankMatrix",),
     "matrices.matrix": ("Matrix",),
+    "matrices.part": ("PartMatrix", "part"),
+    "matrices.pattern": ("PatternMatrix", "grouped", "ungrouped"),
     "matrices.quantising": ("quantise",),
     "matrices.sparse": ("BitmapMatrix", "CsrMatrix"),
+    "matrices.sum": ("SumMatrix",),
+    "matrices.tiles": ("TileMatrix", "in_tiles", "spread_tiles", "tiles_of"),
     "matrices.trainable": ("TrainableMatrix",),
     "model": (
         "ClosedFormModel",
@@ -148,6 +172,9 @@ __all__ = [
     "Float",
     "Form",
     "GradientModel",
+    "Grid",
+    "GridMatrix",
+    "GridSizes",
     "Histories",
     "Infeasible",
     "Integer",
@@ -162,6 +189,10 @@ __all__ = [
     "Matrix",
     "Model",
     "Pairs",
+    "Part",
+    "PartMatrix",
+    "Pattern",
+    "PatternMatrix",
     "Phase",
     "PlainTable",
     "Precision",
@@ -177,7 +208,11 @@ __all__ = [
     "Sequences",
     "Sparsity",
     "Step",
+    "Sum",
+    "SumMatrix",
     "Table",
+    "TileMatrix",
+    "Tiled",
     "TrainableMatrix",
     "TrainedModel",
     "Use",
@@ -189,16 +224,25 @@ __all__ = [
     "dense_form",
     "from_integers",
     "gradient_training",
+    "grouped",
     "hookimpl",
     "hookspec",
     "in_blocks",
     "in_blocks_shape",
+    "in_tiles",
     "index_bytes",
     "keep",
     "keep_shape",
     "layout_bytes",
+    "leaves",
     "map_leaves",
+    "part",
+    "part_form",
     "quantise",
+    "spread_tiles",
+    "tiled_form",
+    "tiles_of",
+    "ungrouped",
 ]
 
 

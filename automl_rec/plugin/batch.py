@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from automl_rec.plugin.catalog import Histories
 
 PADDING = -1
 """The id of a position without an item; a table answers it with zeros."""
@@ -111,6 +115,16 @@ class Requests:
     users: Tensor
     indptr: Tensor
     items: Tensor
+
+    @classmethod
+    def of(cls, known: Histories, users: npt.NDArray[np.integer]) -> "Requests":
+        """Requests for users (B,) with their known items."""
+        chosen = known.select(users)
+        return cls(
+            torch.from_numpy(np.asarray(users, np.int64)),
+            torch.from_numpy(chosen.indptr.astype(np.int64)),
+            torch.from_numpy(chosen.items.astype(np.int64)),
+        )
 
     def __len__(self) -> int:
         return len(self.users)

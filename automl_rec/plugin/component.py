@@ -33,6 +33,8 @@ class Component:
             tables, ``"rank"`` and ``"sparsity"`` if it has weights they may replace.
         baseline: whether every study whose space holds this model starts with it, at its defaults.
         neutral: whether the component leaves a model as it is; used where a space names none.
+        in_training: whether a rank or sparsity acts while a model trains, whatever its
+            hyperparameters; it then never stands beside a model without ``training``.
         excludes: (kind, name) of components that can never stand beside this one, with the reason.
     """
 
@@ -47,6 +49,7 @@ class Component:
     compressible: frozenset[Kind] = COMPRESSIONS
     baseline: bool = False
     neutral: bool = False
+    in_training: bool = False
     excludes: Mapping[tuple[Kind, str], str] = field(default_factory=dict)
 
     @property

@@ -55,7 +55,7 @@ class Embedding(LifeCycle, ABC):
 
         Args:
             model: as built.
-            layers: knows every table and weight, and whether a sparsity will mask weights too.
+            layers: knows every table and weight, and whether a rank or sparsity acts on these too.
 
         Raises:
             Infeasible: the scheme cannot serve this model.

@@ -1,5 +1,6 @@
 """Forms: what a matrix will occupy and cost, known from shapes before a weight exists."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias
@@ -68,44 +69,105 @@ def scale_bytes(rows: int, precision: Precision) -> int:
     return rows * SCALE_BYTES if precision in LARGEST_INTEGER else 0
 
 
-SparseLayout: TypeAlias = Literal["dense", "csr", "bitmap"]
+class Pattern(NamedTuple):
+    """So many entries of every group that stand side by side.
+
+    A last group that is narrower keeps as many, or all it has.
+
+    Attributes:
+        kept: entries N that stay of a group.
+        of: entries M of a group.
+        down: whether groups run down the columns; else along the rows.
+    """
+
+    kept: int
+    of: int
+    down: bool = False
+
+    def groups(self, rows: int, columns: int) -> int:
+        """Groups of a matrix."""
+        lines, length = (columns, rows) if self.down else (rows, columns)
+        return lines * -(-length // self.of)
+
+    def entries(self, rows: int, columns: int) -> int:
+        """Entries that stay of a matrix."""
+        lines, length = (columns, rows) if self.down else (rows, columns)
+        whole, rest = divmod(length, self.of)
+        return lines * (whole * min(self.kept, self.of) + min(self.kept, rest))
+
+    @property
+    def bits(self) -> int:
+        """Bits that tell which entries of a group stay."""
+        return index_bits(math.comb(self.of, self.kept))
 
 
-def cheapest_layout(rows: int, columns: int, entries: int, precision: Precision) -> SparseLayout:
-    """The layout with the fewest bytes; the first of dense, csr, bitmap where they tie.
+def pattern_bytes(rows: int, columns: int, precision: Precision, pattern: Pattern) -> int:
+    """Bytes of the kept values and of the bits of every group, side by side."""
+    codes = -(-pattern.groups(rows, columns) * pattern.bits // 8)
+    values = value_bytes(pattern.entries(rows, columns), precision)
+    return values + codes + scale_bytes(rows, precision)
+
+
+SparseLayout: TypeAlias = Literal["dense", "csr", "bitmap", "pattern"]
+
+
+def cheapest_layout(
+    rows: int, columns: int, entries: int, precision: Precision, pattern: Pattern | None = None
+) -> SparseLayout:
+    """The layout with the fewest bytes; the first of dense, csr, bitmap, pattern where they tie.
 
     What is full is dense, even where rows of four bits that begin with a new byte cost more.
+
+    Args:
+        rows: of the matrix.
+        columns: of the matrix.
+        entries: values kept.
+        precision: of a value.
+        pattern: what the places of the values follow, if they do.
     """
     if entries == rows * columns:
         return "dense"
-    price: dict[SparseLayout, int] = {
+    prices = _prices(rows, columns, entries, precision, pattern)
+    return min(prices, key=lambda layout: prices[layout])
+
+
+def layout_bytes(
+    rows: int, columns: int, entries: int, precision: Precision, pattern: Pattern | None = None
+) -> int:
+    """Bytes in the cheapest layout; see `cheapest_layout`."""
+    layout = cheapest_layout(rows, columns, entries, precision, pattern)
+    return _prices(rows, columns, entries, precision, pattern)[layout]
+
+
+def packed_bytes(
+    rows: int, columns: int, entries: int, precision: Precision, pattern: Pattern | None = None
+) -> int:
+    """Bytes of the cheapest layout if places took the bits they need, and no byte more.
+
+    Places of a sparse layout are column numbers and row pointers of ceil(log2) bits, a bitmap or
+    the bits of groups, where that is less.
+    """
+    layout = cheapest_layout(rows, columns, entries, precision, pattern)
+    if layout == "dense":
+        return dense_bytes(rows, columns, precision)
+    numbers = entries * index_bits(columns) + (rows + 1) * index_bits(entries + 1)
+    places = min(numbers, rows * columns)
+    if pattern is not None:
+        places = min(places, pattern.groups(rows, columns) * pattern.bits)
+    return value_bytes(entries, precision) + scale_bytes(rows, precision) + -(-places // 8)
+
+
+def _prices(
+    rows: int, columns: int, entries: int, precision: Precision, pattern: Pattern | None
+) -> dict[SparseLayout, int]:
+    prices: dict[SparseLayout, int] = {
         "dense": dense_bytes(rows, columns, precision),
         "csr": csr_bytes(rows, columns, entries, precision),
         "bitmap": bitmap_bytes(rows, columns, entries, precision),
     }
-    return min(price, key=lambda layout: price[layout])
-
-
-def layout_bytes(rows: int, columns: int, entries: int, precision: Precision) -> int:
-    """Bytes in the cheapest layout."""
-    layout = cheapest_layout(rows, columns, entries, precision)
-    if layout == "dense":
-        return dense_bytes(rows, columns, precision)
-    price = csr_bytes if layout == "csr" else bitmap_bytes
-    return price(rows, columns, entries, precision)
-
-
-def packed_bytes(rows: int, columns: int, entries: int, precision: Precision) -> int:
-    """Bytes of the cheapest layout if places took the bits they need, and no byte more.
-
-    Places of a sparse layout are column numbers and row pointers of ceil(log2) bits, or a bitmap
-    where that is less.
-    """
-    if cheapest_layout(rows, columns, entries, precision) == "dense":
-        return dense_bytes(rows, columns, precision)
-    numbers = entries * index_bits(columns) + (rows + 1) * index_bits(entries + 1)
-    values = value_bytes(entries, precision) + scale_bytes(rows, precision)
-    return values + -(-min(numbers, rows * columns) // 8)
+    if pattern is not None:
+        prices["pattern"] = pattern_bytes(rows, columns, precision, pattern)
+    return prices
 
 
 def index_bits(different: int) -> int:
@@ -122,12 +184,14 @@ class Leaf:
         columns: number of columns; the low end where training decides it.
         entries: values kept; ``rows * columns`` when dense.
         precision: how a value is stored.
+        pattern: what the places of the values follow, if they do.
     """
 
     rows: Interval
     columns: Interval
     entries: Interval
     precision: Precision = "fp32"
+    pattern: Pattern | None = None
 
     @property
     def bytes(self) -> Interval:
@@ -137,7 +201,7 @@ class Leaf:
     @property
     def packed_bytes(self) -> Interval:
         """Bytes if places took the bits they need; see `packed_bytes`."""
-        return Interval(*(packed_bytes(*self._sizes(end), self.precision) for end in (0, 1)))
+        return Interval(*(packed_bytes(*self._described(end)) for end in (0, 1)))
 
     @property
     def product_operations(self) -> Interval:
@@ -158,19 +222,24 @@ class Leaf:
         return (self,)
 
     def kept(self, entries: Interval) -> "Leaf":
-        """The leaf with that many entries left."""
-        return replace(self, entries=entries)
+        """The leaf with that many entries left, anywhere."""
+        return replace(self, entries=entries, pattern=None)
+
+    def follows(self, pattern: Pattern) -> "Leaf":
+        """The leaf with the entries of a pattern left."""
+        ends = [pattern.entries(int(self.rows[end]), int(self.columns[end])) for end in (0, 1)]
+        return replace(self, entries=Interval(*ends), pattern=pattern)
 
     def _bytes(self, end: int) -> int:
-        return layout_bytes(*self._sizes(end), self.precision)
+        return layout_bytes(*self._described(end))
 
     def _multiplied(self, end: int) -> int:
-        rows, columns, entries = self._sizes(end)
-        layout = cheapest_layout(rows, columns, entries, self.precision)
-        return rows * columns if layout == "dense" else entries
+        rows, columns, entries, *_ = self._described(end)
+        return rows * columns if cheapest_layout(*self._described(end)) == "dense" else entries
 
-    def _sizes(self, end: int) -> tuple[int, int, int]:
-        return int(self.rows[end]), int(self.columns[end]), int(self.entries[end])
+    def _described(self, end: int) -> tuple[int, int, int, Precision, Pattern | None]:
+        sizes = int(self.rows[end]), int(self.columns[end]), int(self.entries[end])
+        return *sizes, self.precision, self.pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +276,42 @@ class Product:
     def leaves(self) -> tuple[Leaf, ...]:
         """The stored matrices of the form."""
         return self.left.leaves() + self.right.leaves()
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """The form of a sum of two matrices."""
+
+    first: "Form"
+    second: "Form"
+
+    @property
+    def bytes(self) -> Interval:
+        """Native bytes of both."""
+        return self.first.bytes + self.second.bytes
+
+    @property
+    def packed_bytes(self) -> Interval:
+        """Bytes of both if places took the bits they need."""
+        return self.first.packed_bytes + self.second.packed_bytes
+
+    @property
+    def product_operations(self) -> Interval:
+        """Multiply-adds of one matrix-vector product."""
+        return self.first.product_operations + self.second.product_operations
+
+    @property
+    def row_operations(self) -> Interval:
+        """Multiply-adds to compute one row."""
+        return self.first.row_operations + self.second.row_operations
+
+    def map_leaves(self, change: Callable[[Leaf], Leaf]) -> "Form":
+        """The form with every leaf of both changed."""
+        return Sum(self.first.map_leaves(change), self.second.map_leaves(change))
+
+    def leaves(self) -> tuple[Leaf, ...]:
+        """The stored matrices of both."""
+        return self.first.leaves() + self.second.leaves()
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +451,165 @@ class Blocks:
         return self.blocks * self.columns
 
 
-Form: TypeAlias = Leaf | Product | Either | Coded | Blocks
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The form of a matrix of which only some rows and columns are not 0.
+
+    Attributes:
+        rows: number of all rows.
+        columns: number of all columns.
+        kept: form of what is stored; its rows and columns are named by the smallest unsigned type,
+            unless there are all of them.
+    """
+
+    rows: Interval
+    columns: int
+    kept: Leaf
+
+    @property
+    def bytes(self) -> Interval:
+        """Native bytes of what is stored, with the numbers of its rows and columns."""
+        numbers = self._named(self.kept.rows, self.rows, index_bytes(int(self.rows.high) - 1))
+        numbers += self._named(self.kept.columns, self._all_columns, index_bytes(self.columns - 1))
+        return numbers + self.kept.bytes
+
+    @property
+    def packed_bytes(self) -> Interval:
+        """Bytes if the numbers took the bits they need."""
+        bits = self._named(self.kept.rows, self.rows, index_bits(int(self.rows.high)))
+        bits += self._named(self.kept.columns, self._all_columns, index_bits(self.columns))
+        return Interval(-(-bits.low // 8), -(-bits.high // 8)) + self.kept.packed_bytes
+
+    @property
+    def product_operations(self) -> Interval:
+        """Multiply-adds of one matrix-vector product."""
+        return self.kept.product_operations
+
+    @property
+    def row_operations(self) -> Interval:
+        """Multiply-adds to read one row: none."""
+        return ZERO
+
+    def map_leaves(self, change: Callable[[Leaf], Leaf]) -> "Form":
+        """The form with what is stored changed."""
+        return replace(self, kept=change(self.kept))
+
+    def leaves(self) -> tuple[Leaf, ...]:
+        """What is stored."""
+        return (self.kept,)
+
+    @property
+    def _all_columns(self) -> Interval:
+        return Interval(self.columns, self.columns)
+
+    def _named(self, kept: Interval, whole: Interval, size: int) -> Interval:
+        """Size of the numbers of what is kept; those of everything need none."""
+        return ZERO if kept == whole else kept.times(size)
+
+
+@dataclass(frozen=True, slots=True)
+class Tiled:
+    """The form of a matrix of which only some squares of entries, its tiles, are not 0.
+
+    Attributes:
+        rows: number of rows.
+        columns: number of columns.
+        side: rows and columns of a tile; those that reach over an edge are stored whole.
+        tiles: form of what is stored, a row a tile.
+    """
+
+    rows: Interval
+    columns: Interval
+    side: int
+    tiles: Leaf
+
+    @property
+    def bytes(self) -> Interval:
+        """Native bytes of the tiles, of their columns and of where each row of tiles begins."""
+        return Interval(*(self._places_bytes(end) for end in (0, 1))) + self.tiles.bytes
+
+    @property
+    def packed_bytes(self) -> Interval:
+        """Bytes if these numbers took the bits they need, or one bit a place for a tile."""
+        return Interval(*(self._packed_places(end) for end in (0, 1))) + self.tiles.packed_bytes
+
+    @property
+    def product_operations(self) -> Interval:
+        """Multiply-adds of one matrix-vector product."""
+        return self.tiles.product_operations
+
+    @property
+    def row_operations(self) -> Interval:
+        """Multiply-adds to read one row: none."""
+        return ZERO
+
+    def map_leaves(self, change: Callable[[Leaf], Leaf]) -> "Form":
+        """The form with the tiles changed."""
+        return replace(self, tiles=change(self.tiles))
+
+    def leaves(self) -> tuple[Leaf, ...]:
+        """The tiles."""
+        return (self.tiles,)
+
+    def _places_bytes(self, end: int) -> int:
+        kept, down, across = self._counts(end)
+        return kept * index_bytes(across - 1) + (down + 1) * index_bytes(kept)
+
+    def _packed_places(self, end: int) -> int:
+        kept, down, across = self._counts(end)
+        bits = kept * index_bits(across) + (down + 1) * index_bits(kept + 1)
+        return -(-min(bits, down * across) // 8)
+
+    def _counts(self, end: int) -> tuple[int, int, int]:
+        """Tiles that are kept, and rows and columns of all tiles."""
+        down, across = (-(-int(size[end]) // self.side) for size in (self.rows, self.columns))
+        return int(self.tiles.rows[end]), down, across
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The form of a grid of blocks, each a product of narrow factors.
+
+    Attributes:
+        down: form of what reads the columns, (pieces * blocks * rank, width of a piece).
+        up: form of what gives the rows, (blocks * height of a block, pieces * rank).
+        blocks: of rows.
+    """
+
+    down: "Form"
+    up: "Form"
+    blocks: int
+
+    @property
+    def bytes(self) -> Interval:
+        """Native bytes of both."""
+        return self.down.bytes + self.up.bytes
+
+    @property
+    def packed_bytes(self) -> Interval:
+        """Bytes of both if places took the bits they need."""
+        return self.down.packed_bytes + self.up.packed_bytes
+
+    @property
+    def product_operations(self) -> Interval:
+        """Multiply-adds of one matrix-vector product."""
+        return self.down.product_operations + self.up.product_operations
+
+    @property
+    def row_operations(self) -> Interval:
+        """Multiply-adds to compute one row: its block of all pieces."""
+        return self.down.product_operations.times(1 / self.blocks)
+
+    def map_leaves(self, change: Callable[[Leaf], Leaf]) -> "Form":
+        """The form with both changed."""
+        return Grid(self.down.map_leaves(change), self.up.map_leaves(change), self.blocks)
+
+    def leaves(self) -> tuple[Leaf, ...]:
+        """The stored matrices of both."""
+        return self.down.leaves() + self.up.leaves()
+
+
+Form: TypeAlias = Leaf | Product | Sum | Either | Coded | Blocks | Part | Tiled | Grid
 
 
 def leaf_form(rows: int, columns: int, entries: int, precision: Precision) -> Leaf:
@@ -358,6 +621,22 @@ def leaf_form(rows: int, columns: int, entries: int, precision: Precision) -> Le
 def dense_form(rows: int, columns: int) -> Leaf:
     """The form of a dense float32 matrix."""
     return leaf_form(rows, columns, rows * columns, "fp32")
+
+
+def tiled_form(rows: int, columns: int, side: int, kept: int) -> Form:
+    """The form of a matrix of which so many tiles are kept: as such, or dense if that is less."""
+    whole = dense_form(rows, columns)
+    sizes = Interval(rows, rows), Interval(columns, columns)
+    tiled = Tiled(*sizes, side, dense_form(kept, side * side))
+    return tiled if tiled.bytes.low < whole.bytes.low else whole
+
+
+def part_form(rows: int, columns: int, kept_rows: int, kept_columns: int) -> Form:
+    """The form of a dense matrix of which so many rows and columns are kept."""
+    kept = dense_form(kept_rows, kept_columns)
+    if (kept_rows, kept_columns) == (rows, columns):
+        return kept
+    return Part(Interval(rows, rows), columns, kept)
 
 
 def blocks_form(rows: int, columns: int, blocks: int, kept: int) -> Blocks:

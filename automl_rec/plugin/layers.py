@@ -41,7 +41,7 @@ class Layers:
         fields: name -> what was asked of each of them.
         private: name -> table that belongs to the model alone and is never compressed.
         weights: name -> weight, those of tables included.
-        masked: whether a sparsity will mask weights while they train.
+        compressed: whether a rank or sparsity acts on weights while they train.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Layers:
         generator: torch.Generator,
         embedding: TableMaker | None = None,
         *,
-        masked: bool = False,
+        compressed: bool = False,
     ) -> None:
-        self.catalog, self.generator, self.masked = catalog, generator, masked
+        self.catalog, self.generator, self.compressed = catalog, generator, compressed
         self._embedding = embedding
         self.tables: dict[str, Table] = {}
         self.fields: dict[str, Field] = {}
@@ -112,6 +112,7 @@ class Layers:
         std: float | None = None,
         products: float = 1.0,
         sensitive: bool = False,
+        after: Linear | None = None,
     ) -> Linear:
         """A linear layer (n_out, n_in).
 
@@ -123,8 +124,12 @@ class Layers:
             std: standard deviation of the normal start; default Xavier.
             products: vectors it is applied to when one user is scored, or one row judged.
             sensitive: whether compression leaves it alone.
+            after: the layer whose outputs, each changed on its own alone, are its inputs; nothing
+                else may read them, since those that this layer ignores will not be computed.
         """
-        weight = Weight(name, n_out, n_in, "linear", Use(products), sensitive=sensitive)
+        source = None if after is None else after.weight.name
+        use = Use(products)
+        weight = Weight(name, n_out, n_in, "linear", use, sensitive=sensitive, after=source)
         weight.initialise(std or (2.0 / (n_in + n_out)) ** 0.5, self.generator)
         self._add(weight)
         return Linear(weight, bias=bias)
@@ -149,7 +154,7 @@ class Layers:
             table: Table = PlainTable(field, self.generator)
         else:
             table = self._embedding.table(field, self.generator)
-        table.exact = table.exact and not self.masked
+        table.exact = table.exact and not self.compressed
         return table
 
     def _add(self, weight: Weight) -> None:

@@ -4,10 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from automl_rec.plugin.form import Form
+from automl_rec.plugin.life_cycle import LifeCycle
 from automl_rec.plugin.weight import Weight
 
 
-class Sparsity(ABC):
+class Sparsity(LifeCycle, ABC):
     """A choice of entries, constructed from its component's hyperparameters.
 
     The weights given are those compression may act on: not sensitive. `compress` runs after any
@@ -15,15 +16,20 @@ class Sparsity(ABC):
     """
 
     @property
-    def masks_in_training(self) -> bool:
-        """Whether weights are masked while they train; such masks exclude a later rank."""
+    def acts_in_training(self) -> bool:
+        """Whether it does anything while a model trains; then no closed form can be its model."""
         return False
 
-    def begin(self, weights: Mapping[str, Weight], total_steps: int) -> None:
-        """Prepares for a training of so many steps; only called where masks act in training."""
+    def join(self, weights: Mapping[str, Weight]) -> None:
+        """Takes note of the weights it will act on, once the model is built; only if it acts then.
 
-    def after_step(self, step: int) -> None:
-        """Updates masks after optimiser step ``step`` (from 1)."""
+        Called on the meta device too. Masks (`TrainableMatrix.mask`) are set here, so that what
+        training holds is known, and changed later; of a weight that a rank has divided, the factors
+        have them.
+
+        Raises:
+            Infeasible: the scheme cannot train these weights.
+        """
 
     @abstractmethod
     def price(self, forms: Mapping[str, Form]) -> dict[str, Form]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from automl_rec.plugin.matrices.trainable import TrainableMatrix
 from automl_rec.plugin.weight import Use, Weight
 
 if TYPE_CHECKING:
@@ -122,8 +121,7 @@ class PlainTable(Table):
 
     def rows(self) -> Tensor:
         """See `Table.rows`."""
-        matrix = self.store.matrix
-        return matrix.effective() if isinstance(matrix, TrainableMatrix) else matrix.dense()
+        return self.store.matrix.effective()
 
     def score(self, x: Tensor) -> Tensor:
         """See `Table.score`."""

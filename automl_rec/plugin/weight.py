@@ -11,7 +11,7 @@ from automl_rec.plugin.form import Form, Interval, dense_form
 from automl_rec.plugin.matrices.corner import cut
 from automl_rec.plugin.matrices.keeping import from_scipy
 from automl_rec.plugin.matrices.matrix import Matrix
-from automl_rec.plugin.matrices.trainable import TrainableMatrix, store
+from automl_rec.plugin.matrices.trainable import TrainableMatrix
 
 Role: TypeAlias = Literal["table", "linear", "item-item"]
 
@@ -41,6 +41,8 @@ class Weight(nn.Module):
         corner: (rows, columns) of its top left part that is served, zeros standing for the rest;
             the whole unless a scheme says otherwise.
         expected: the form it will have when its table is settled, where that is not a dense one.
+        after: name of the linear weight whose outputs are its inputs, each changed on its own alone
+            (by an activation, say), while nothing else reads them; None where there is no such.
         limit: largest number of entries a model will ever store here, where the data decide how
             many; None for a dense weight.
     """
@@ -57,6 +59,7 @@ class Weight(nn.Module):
         *,
         zero_diagonal: bool = False,
         sensitive: bool = False,
+        after: str | None = None,
         limit: int | None = None,
         expected: Form | None = None,
     ) -> None:
@@ -64,7 +67,7 @@ class Weight(nn.Module):
         self.name, self.role, self.use = name, role, use
         self.rows, self.columns = rows, columns
         self.zero_diagonal, self.sensitive, self.limit = zero_diagonal, sensitive, limit
-        self.expected, self.corner = expected, (rows, columns)
+        self.after, self.expected, self.corner = after, expected, (rows, columns)
         # A limited weight never exists densely: its model assigns it sparse, once.
         self.matrix = (
             TrainableMatrix(rows, columns)
@@ -73,8 +76,13 @@ class Weight(nn.Module):
         )
 
     @property
+    def in_training(self) -> bool:
+        """Whether the matrix is one that learns, and not yet a stored one."""
+        return any(True for _ in self.matrix.parameters())
+
+    @property
     def trainable(self) -> nn.Parameter:
-        """The (rows, columns) parameter under training."""
+        """The (rows, columns) parameter under training, where no rank has divided it."""
         assert isinstance(self.matrix, TrainableMatrix), f"{self.name} is no longer under training"
         return self.matrix.weight
 
@@ -90,7 +98,7 @@ class Weight(nn.Module):
             self.matrix = from_scipy(values)
             return
         with torch.no_grad():
-            self.trainable.copy_(values)
+            self.matrix.assign(values)
 
     def price(self) -> Form:
         """What the weight will occupy if nothing compresses it, before the data are known."""
@@ -101,5 +109,4 @@ class Weight(nn.Module):
 
     def freeze(self) -> None:
         """Turns a matrix under training into a stored one, of its corner alone."""
-        if isinstance(self.matrix, TrainableMatrix):
-            self.matrix = cut(store(self.matrix), *self.corner)
+        self.matrix = cut(self.matrix.stored(), *self.corner)

@@ -26,8 +26,8 @@ class Combining:
         """Why these components cannot stand together; None if they can."""
         described = [self.descriptions[kind][name] for kind, name in names.items()]
         for one in described:
-            for other in described if one.excludes else ():
-                reason = one.excludes.get((other.kind, other.name))
+            for other in described:
+                reason = _reason(one, other)
                 if reason is not None:
                     return f"{one.kind} {one.name} excludes {other.kind} {other.name}: {reason}"
         return None
@@ -73,7 +73,8 @@ class Combining:
             return self._count(names, later, sizes, entangled)
         alike: dict[object, list[str]] = {}
         for name in self.compatible(kind, names):
-            free = ("", self.descriptions[kind][name].compressible)
+            own = self.descriptions[kind][name]
+            free = ("", own.compressible, bool(own.training))
             alike.setdefault(name if (kind, name) in entangled else free, []).append(name)
         return sum(
             sum(sizes[kind, name] for name in group)
@@ -86,3 +87,10 @@ class Combining:
         named = [(k, n, c) for k, found in self.descriptions.items() for n, c in found.items()]
         excluded = {pair for _, _, component in named for pair in component.excludes}
         return {(k, n) for k, n, c in named if c.excludes or (c.kind, c.name) in excluded}
+
+
+def _reason(one: Component, other: Component) -> str | None:
+    """Why one excludes the other; None if it does not."""
+    if one.in_training and other.kind == "model" and not other.training:
+        return "it acts while a model trains, but this one is solved in closed form"
+    return one.excludes.get((other.kind, other.name))

@@ -11,7 +11,6 @@ from torch import Tensor
 from automl_rec.builder import Built, build, finalize, restore
 from automl_rec.data.row_batches import rows_of
 from automl_rec.export import read_model, write_model
-from automl_rec.objectives.ranking import requests_of
 from automl_rec.plugin import (
     COMPRESSIONS,
     Catalog,
@@ -87,9 +86,7 @@ def learn(built: Built, catalog: Catalog, *, seed: int = 0) -> None:
         lambda: (float(next(better)), 0.0),
         settings=built.training,
         seed=seed,
-        cycle=built.embedding,
-        sparsity=built.sparsity,
-        weights=built.prunable,
+        cycles=built.cycles,
     )
 
 
@@ -102,7 +99,7 @@ def catalog_for(component: Component) -> Catalog:
 
 def all_requests(catalog: Catalog) -> Requests:
     """One request a user, with what he met in train."""
-    return requests_of(catalog.histories, np.arange(catalog.num_users))
+    return Requests.of(catalog.histories, np.arange(catalog.num_users))
 
 
 def all_rows(catalog: Catalog) -> Rows:

@@ -1,4 +1,4 @@
-"""The contract of what an embedding does while a model trains, and when it is finished."""
+"""The contract of what a compression does while a model trains, and when it is finished."""
 
 import itertools
 from pathlib import Path
@@ -100,9 +100,7 @@ def _train(
             validate,
             settings=built.training,
             seed=3,
-            cycle=built.embedding,
-            sparsity=built.sparsity,
-            weights=built.prunable,
+            cycles=built.cycles,
             file=file,
         )
     except _StoppedError:

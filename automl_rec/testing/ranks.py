@@ -8,15 +8,19 @@ from automl_rec.builder import finalize
 from automl_rec.plugin import Catalog, Kind
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Configuration
-from automl_rec.testing.contract import configuration_of, trained
-from automl_rec.testing.suite import CompressionSuite
+from automl_rec.testing.contract import trained
+from automl_rec.testing.life_cycles import LifeCycleTests
 
 
-class RankTests(CompressionSuite):
+class RankTests(LifeCycleTests):
     """Tests every rank must pass; subclass it and set ``name``."""
 
     kind: ClassVar[Kind] = "rank"
     hosts: ClassVar[tuple[str, ...]] = ("host-factorization", "host-likeness", "host-fields")
+
+    def test_the_description_says_whether_it_acts_in_training_always(self) -> None:
+        made = [self.component().load()(**setting) for setting in self.settings_tested()]
+        assert self.component().in_training == all(one.acts_in_training for one in made)
 
     def test_a_compressed_weight_is_nearer_than_nothing(
         self, configuration: Configuration, catalog: Catalog, registry: Registry
@@ -41,10 +45,9 @@ class RankTests(CompressionSuite):
     def test_weights_that_are_not_given_stay_as_they_are(
         self, configuration: Configuration, catalog: Catalog, registry: Registry
     ) -> None:
-        plain = configuration_of(registry, configuration.model.name)
-        changed, unchanged = (trained(made, catalog, registry) for made in (configuration, plain))
-        finalize(changed)
-        finalize(unchanged)
-        for name in changed.layers.weights.keys() - changed.low_rank.keys():
-            first, second = (b.layers.weights[name].matrix.dense() for b in (changed, unchanged))
-            assert torch.equal(first, second), name
+        built = trained(configuration, catalog, registry)
+        others = {n: w for n, w in built.layers.weights.items() if n not in built.low_rank}
+        before = {name: weight.matrix.dense().clone() for name, weight in others.items()}
+        finalize(built)
+        for name, weight in others.items():
+            assert torch.equal(weight.matrix.dense(), before[name]), name

@@ -5,17 +5,25 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from automl_rec.builder import build, finalize
-from automl_rec.plugin import Catalog, Kind, TrainableMatrix, Weight
+from automl_rec.builder import Built, build, finalize
+from automl_rec.plugin import (
+    Catalog,
+    Kind,
+    LifeCycle,
+    Step,
+    TrainableMatrix,
+    TrainedModel,
+    Weight,
+    leaves,
+)
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Configuration
 from automl_rec.testing.contract import trained
-from automl_rec.testing.suite import CompressionSuite
+from automl_rec.testing.life_cycles import LifeCycleTests
+from automl_rec.training.trainer import train
 
-STEPS = 40
 
-
-class SparsityTests(CompressionSuite):
+class SparsityTests(LifeCycleTests):
     """Tests every sparsity must pass; subclass it and set ``name``."""
 
     kind: ClassVar[Kind] = "sparsity"
@@ -25,6 +33,10 @@ class SparsityTests(CompressionSuite):
         "host-neighbours",
         "host-fields",
     )
+
+    def test_the_description_says_whether_it_acts_in_training_always(self) -> None:
+        made = [self.component().load()(**setting) for setting in self.settings_tested()]
+        assert self.component().in_training == all(one.acts_in_training for one in made)
 
     def test_what_stays_keeps_its_value(
         self, configuration: Configuration, catalog: Catalog, registry: Registry
@@ -36,23 +48,42 @@ class SparsityTests(CompressionSuite):
             served = weight.matrix.dense()
             assert torch.equal(served, torch.where(served == 0, 0.0, plain[name])), name
 
-    def test_masks_are_binary_and_only_on_the_weights_given(
+    def test_masks_are_between_0_and_1_and_only_on_the_weights_given(
         self, learned: Configuration, catalog: Catalog, registry: Registry
     ) -> None:
         built = build(learned, catalog, registry, seed=0)
-        assert built.sparsity is not None
-        if built.sparsity.masks_in_training:
-            built.sparsity.begin(built.prunable, STEPS)
-        for step in range(1, STEPS + 1):
-            if built.sparsity.masks_in_training:
-                built.sparsity.after_step(step)
-            masks = {name: _mask(weight) for name, weight in built.layers.weights.items()}
-            masked = {name for name, mask in masks.items() if mask is not None}
-            allowed = built.prunable.keys() if built.sparsity.masks_in_training else set()
-            assert masked <= allowed
-            for mask in masks.values():
-                assert mask is None or bool(((mask == 0) | (mask == 1)).all())
+        watch = Watch(built)
+        cycles = (*built.cycles, watch)
+        model = built.model
+        assert isinstance(model, TrainedModel), "the host is trained"
+        train(model, catalog, _unjudged, settings=built.training, seed=0, cycles=cycles)
+        assert watch.steps
 
 
-def _mask(weight: Weight) -> Tensor | None:
-    return weight.matrix.mask if isinstance(weight.matrix, TrainableMatrix) else None
+class Watch(LifeCycle):
+    """Looks at every mask after every step.
+
+    Attributes:
+        steps: looked at.
+    """
+
+    def __init__(self, built: Built) -> None:
+        self._built, self.steps = built, 0
+
+    def after_step(self, step: Step) -> None:
+        """See `LifeCycle.after_step`."""
+        self.steps += 1
+        masked = {n for n, weight in self._built.layers.weights.items() if _masks(weight)}
+        acts = self._built.sparsity is not None and self._built.sparsity.acts_in_training
+        assert masked <= (self._built.prunable.keys() if acts else set())
+        for mask in (m for name in masked for m in _masks(self._built.layers.weights[name])):
+            assert bool(((mask >= 0) & (mask <= 1)).all())
+
+
+def _unjudged() -> tuple[float, float]:
+    return 0.0, 0.0
+
+
+def _masks(weight: Weight) -> list[Tensor]:
+    matrices = [leaf for leaf in leaves(weight.matrix) if isinstance(leaf, TrainableMatrix)]
+    return [matrix.mask for matrix in matrices if matrix.mask is not None]

@@ -26,11 +26,23 @@ class Adam:
         self._means = [torch.zeros_like(part) for part in self._parameters]
         self._squares = [torch.zeros_like(part) for part in self._parameters]
         self._steps = [torch.zeros(()) for _ in self._parameters]
+        self._numbers = {id(part): number for number, part in enumerate(self._parameters)}
 
     def clear(self) -> None:
         """Forgets the slopes."""
         for part in self._parameters:
             part.grad = None
+
+    @torch.no_grad()
+    def forget(self, parameter: nn.Parameter, places: Tensor) -> None:
+        """Takes the moments of a parameter back to 0 where ``places`` (bool, its shape) holds.
+
+        Of a parameter that another optimiser steps there are none.
+        """
+        number = self._numbers.get(id(parameter))
+        if number is not None:
+            for moments in (self._means[number], self._squares[number]):
+                moments.masked_fill_(places, 0.0)
 
     def state(self) -> dict[str, Tensor]:
         """The moments and steps of every parameter, by name; written to by `torch.Tensor.copy_`."""

@@ -56,10 +56,10 @@ def state_of(module: nn.Module) -> dict[str, Tensor]:
     return {**module.state_dict(keep_vars=True), **masks}
 
 
-def entries_kept(module: nn.Module) -> int:
-    """Number of entries of the weights under training that masks leave."""
+def entries_kept(module: nn.Module) -> float:
+    """Entries of the weights under training that masks leave; one that is weighed down, in part."""
     matrices = (part for part in module.modules() if isinstance(part, TrainableMatrix))
     return sum(
-        matrix.weight.numel() if matrix.mask is None else int(matrix.mask.count_nonzero())
+        matrix.weight.numel() if matrix.mask is None else float(matrix.mask.double().sum())
         for matrix in matrices
     )

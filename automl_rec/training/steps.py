@@ -15,11 +15,10 @@ from automl_rec.plugin import (
     Catalog,
     DivergenceError,
     LifeCycle,
-    Sparsity,
     Step,
+    TrainableMatrix,
     TrainedModel,
     Value,
-    Weight,
 )
 from automl_rec.training.adam import Adam
 from automl_rec.training.resumption import take, whole
@@ -86,16 +85,12 @@ class Steps:
         learnt = (part for part in model.parameters() if part.requires_grad)
         trained = [part for part in learnt if id(part) not in left_alone]
         self._optimizer = Adam(trained, self._learning_rate, model.betas)
-        self._sparsity: Sparsity | None = None
-        self._deadline = clock.deadline
+        self._matrices = [p for p in model.modules() if isinstance(p, TrainableMatrix)]
+        self._known: dict[int, tuple[int, int]] = {}
+        self._begun, self._deadline = time.monotonic(), clock.deadline
         self._total = epochs * len(source.batches)
         self._step, self.epochs, self.before = 0, epochs, clock.epochs
         self.epoch, self.seconds = 0, clock.seconds
-
-    def mask(self, sparsity: Sparsity, weights: Mapping[str, Weight]) -> None:
-        """Lets a sparsity act after every step."""
-        self._sparsity = sparsity
-        sparsity.begin(weights, self._total)
 
     def run_epoch(self) -> bool:
         """One epoch; False if the deadline cut it short."""
@@ -144,16 +139,41 @@ class Steps:
             raise self._diverged("loss")
         self._optimizer.clear()
         loss.backward()
-        self._optimizer.step()
         self._step += 1
+        step = self._described(batch)
+        self._cycle.after_backward(step)
+        self._optimizer.step()
         for part in self._owned:
             part.grad = None
-        self._cycle.after_step(self._described(batch))
-        if self._sparsity is not None:
-            self._sparsity.after_step(self._step)
+        self._cycle.after_step(step)
+        self._forget_masked()
 
     def _described(self, batch: Batch) -> Step:
-        return Step(self._step, self._total, self._learning_rate, lambda: self._model.loss(batch))
+        return Step(
+            self._step,
+            self._total,
+            self._learning_rate,
+            lambda: self._model.loss(batch),
+            len(self._source.batches),
+            self._time_passed(),
+            self._optimizer.forget,
+        )
+
+    def _time_passed(self) -> float:
+        if math.isinf(self._deadline):
+            return 0.0
+        allowed = self._deadline - self._begun
+        return (time.monotonic() - self._begun) / allowed if allowed > 0 else 1.0
+
+    def _forget_masked(self) -> None:
+        """Takes back the moments of entries that a mask has shut: they would move it on return."""
+        for number, matrix in enumerate(self._matrices):
+            if matrix.mask is None or matrix.straight:
+                continue
+            seen = id(matrix.mask), matrix.mask._version  # noqa: SLF001 - torch has no public name
+            if self._known.get(number) != seen:
+                self._known[number] = seen
+                self._optimizer.forget(matrix.weight, matrix.mask == 0)
 
     def _held_out(self) -> Iterator[Batch] | None:
         """Held-out batches, again from the start when there are no more."""

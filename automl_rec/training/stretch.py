@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from automl_rec.plugin import Sparsity, TrainedModel, Value, Weight
+from automl_rec.plugin import Phase, TrainedModel, Value
 from automl_rec.training.checkpoint import Checkpoint, entries_kept, state_of
 from automl_rec.training.progress import Direction, Progress, Stop, Training
 from automl_rec.training.resumption import TrainingFile, require_like, take, whole
@@ -25,23 +25,21 @@ class Stretch:
         settings: Mapping[str, Value],
         file: TrainingFile | None,
         direction: Direction,
-        phase: int,
+        number: int,
+        phase: Phase,
     ) -> None:
-        self._model, self._steps, self._file, self._phase = model, steps, file, phase
+        self._model, self._steps, self._file, self._phase = model, steps, file, number
         self._sign = 1 if direction == "maximize" else -1
         self._every = int(settings["evaluate_every"])
-        self._watch = _Watch(model, int(settings["patience"]))
+        last = phase.end == "last"
+        self._watch = _Watch(model, int(settings["patience"]), last=last)
         self._curve: list[Progress] = []
         self._stopped: Stop | None = None
-
-    def mask(self, sparsity: Sparsity, weights: Mapping[str, Weight]) -> None:
-        """Lets a sparsity act after every step."""
-        self._steps.mask(sparsity, weights)
 
     def to_the_end(
         self, validate: Callable[[], tuple[float, float]], report: Callable[[Progress], bool]
     ) -> Training:
-        """Runs what is left and gives the model its best weights."""
+        """Runs what is left and gives the model the weights that it shall leave."""
         steps = self._steps
         while self._stopped is None and steps.epoch < steps.epochs:
             in_time = steps.run_epoch()
@@ -99,19 +97,19 @@ class Stretch:
 class _Watch:
     """Keeps the best weights and counts the validations since.
 
-    While a sparsity still removes entries, a later state replaces an earlier, better one: it was
-    better because it was larger.
+    While masks still take something away, a later state replaces an earlier, better one: it was
+    better because it was larger. Where the last weights are wanted, a later state always does.
     """
 
-    def __init__(self, model: TrainedModel, patience: int) -> None:
-        self._model, self._patience = model, patience
+    def __init__(self, model: TrainedModel, patience: int, *, last: bool) -> None:
+        self._model, self._patience, self._last = model, patience, last
         self._checkpoint = Checkpoint(model)
         self._best, self._entries, self._waited = -math.inf, math.inf, 0
 
     def see(self, quality: float) -> bool:
         """Takes note of a validation, larger is better; False once patience is exhausted."""
         entries = entries_kept(self._model)
-        if entries < self._entries or quality > self._best:
+        if self._last or entries < self._entries or quality > self._best:
             self._best, self._entries, self._waited = quality, entries, 0
             self._checkpoint.save()
         else:

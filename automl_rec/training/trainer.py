@@ -13,11 +13,10 @@ from automl_rec.plugin import (
     Catalog,
     LifeCycle,
     Phase,
-    Sparsity,
     TrainedModel,
     Value,
-    Weight,
 )
+from automl_rec.training.joining import Joined
 from automl_rec.training.progress import Direction, Progress, Training
 from automl_rec.training.resumption import TrainingFile, whole
 from automl_rec.training.seeding import generator_for, seed_for
@@ -32,9 +31,7 @@ def train(
     *,
     settings: Mapping[str, Value],
     seed: int,
-    cycle: LifeCycle | None = None,
-    sparsity: Sparsity | None = None,
-    weights: Mapping[str, Weight] | None = None,
+    cycles: Sequence[LifeCycle] = (),
     report: Callable[[Progress], bool] | None = None,
     seconds: float | None = None,
     file: TrainingFile | None = None,
@@ -53,9 +50,7 @@ def train(
         settings: ``learning_rate``, ``batch_size``, ``epochs``, ``patience`` and
             ``evaluate_every``, as `automl_rec.plugin.gradient_training` declares them.
         seed: source of every random draw.
-        cycle: what acts beside the gradient, in its phases.
-        sparsity: acts after every step of the last phase if it masks weights in training.
-        weights: the weights that ``sparsity`` may mask.
+        cycles: what acts beside the gradient, in the order in which it is called; see `Joined`.
         report: told of every validation of the last phase; False ends the training.
         seconds: wall seconds, everything included, after which training ends, each phase at its
             share of them; an epoch cut short is validated only if there is no other.
@@ -67,16 +62,15 @@ def train(
         DivergenceError: the loss or the weights stopped being finite.
         StorageError: the file is of another training, or cannot be read or written.
     """
-    cycle = cycle or LifeCycle()
+    cycle = Joined(cycles)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "model"))
         with torch.no_grad():
             model.begin(catalog, generator_for(seed, "begin"))
         clock = Clock(time.monotonic(), math.inf if seconds is None else seconds)
-        mask = sparsity if sparsity is not None and sparsity.masks_in_training else None
         training = _Phases(model, cycle, catalog, settings, seed, clock, file, direction)
         try:
-            return training.to_the_end(validate, report or _go_on, mask, weights or {})
+            return training.to_the_end(validate, report or _go_on)
         finally:
             model.eval()
 
@@ -106,8 +100,6 @@ class _Phases:
         self,
         validate: Callable[[], tuple[float, float]],
         report: Callable[[Progress], bool],
-        mask: Sparsity | None,
-        weights: Mapping[str, Weight],
     ) -> Training:
         """Runs every phase, from its file if there is one."""
         phases = self._cycle.phases
@@ -120,8 +112,6 @@ class _Phases:
                 self._enter(phases, number)
             last = number == len(phases) - 1
             stretch = self._stretch(number)
-            if last and mask is not None:
-                stretch.mask(mask, weights)
             if found is not None and number == first:
                 assert self._file is not None, "what is found was read from it"
                 with self._file.taking():
@@ -157,13 +147,15 @@ class _Phases:
 
     def _stretch(self, number: int) -> Stretch:
         self._clock.allow(sum(phase.share for phase in self._cycle.phases[: number + 1]))
-        epochs = _epochs_of(self._cycle.phases, int(self._settings["epochs"]))[number]
+        phases = self._cycle.phases
+        epochs = _epochs_of(phases, int(self._settings["epochs"]))[number]
         batch_size, held_out = int(self._settings["batch_size"]), self._cycle.held_out
         source = Source(self._model, self._catalog, held_out, batch_size, self._seed)
         steps = Steps(
             self._model, self._cycle, source, self._settings, self._seed, self._clock, epochs
         )
-        return Stretch(self._model, steps, self._settings, self._file, self._direction, number)
+        model, file, direction = self._model, self._file, self._direction
+        return Stretch(model, steps, self._settings, file, direction, number, phases[number])
 
 
 def _epochs_of(phases: Sequence[Phase], epochs: int) -> list[int]:

@@ -179,10 +179,10 @@ class Matryoshka(CodedEmbedding):
                     f"{sorted(widths)}, but {weight.name} is {weight.rows} x {weight.columns}. "
                     f"Choose equal widths, or set nested to false."
                 )
-        if linears and layers.masked:
+        if linears and layers.compressed:
             raise Infeasible(
-                "Nested matryoshka masks linear weights while they train, and so would the "
-                "sparsity. Prune after training, or set nested to false."
+                "Nested matryoshka masks linear weights while they train, and the rank or sparsity "
+                "would act on them too. Compress after training, or set nested to false."
             )
 
 

@@ -57,7 +57,7 @@ class PrunedEmbedding(SizedEmbedding):
 
     def begin(self, phase: Phase, generator: torch.Generator) -> None:
         """See `LifeCycle.begin`."""
-        self._searching = phase.name == self.phases[0].name
+        self._searching = not self.phases or phase == self.phases[0]
         for store in self._stores:
             if self._searching:
                 store.open()

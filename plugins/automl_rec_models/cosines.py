@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from automl_rec.plugin import Table, TrainableMatrix
+from automl_rec.plugin import Table
 
 
 def normalise(table: Table) -> None:
@@ -17,7 +17,7 @@ def inverse_lengths(table: Table) -> Tensor | None:
 
     None where `normalise` has taken care of it; call it in `prepare`.
     """
-    training = any(isinstance(weight.matrix, TrainableMatrix) for weight in table.weights())
+    training = any(weight.in_training for weight in table.weights())
     if table.exact and not training:
         return None
     lengths: Tensor = table.rows().norm(dim=1)

@@ -40,11 +40,6 @@ class Spectrum:
         energies, vectors = torch.linalg.eigh(gram)
         return cls(tall, wide, energies.flip(0).clamp(min=0), vectors.flip(1))
 
-    def rank_of(self, energy: float) -> int:
-        """The smallest rank that holds a share of the sum of squares; at least 1."""
-        held = self.energies.cumsum(0)
-        return min(int((held < energy * held[-1]).sum()) + 1, len(held))
-
     def factors(self, rank: int) -> tuple[Tensor, Tensor]:
         """Left (M, R) and right (N, R) with ``left @ right.T`` nearest to W; balanced.
 

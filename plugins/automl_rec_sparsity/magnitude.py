@@ -1,145 +1,77 @@
 """The largest entries stay."""
 
-from collections.abc import Mapping, Sequence
 from typing import Literal
 
-import scipy.sparse as sp
 import torch
-from torch import Tensor
 
-from automl_rec.plugin import (
-    BitmapMatrix,
-    CsrMatrix,
-    Form,
-    Matrix,
-    Sparsity,
-    TrainableMatrix,
-    Weight,
-    keep,
-    map_leaves,
-)
-from automl_rec_sparsity.bounds import kept_of_each, kept_overall
+from automl_rec.plugin import Phase, Step
+from automl_rec_sparsity.kept_share import KeptShare, Scope, mask_of
 from automl_rec_sparsity.schedule import CubicSchedule
-from automl_rec_sparsity.selection import Entries, largest_of_each_row, overall, uniform
 
 
-class Magnitude(Sparsity):
+class Magnitude(KeptShare):
     """Keeps the entries of largest absolute value, once after training or more and more during it.
 
-    Exactly ``round(density * rows * columns)`` entries of every matrix stay, or of all together;
-    where fewer are present (a model that stores its weight sparse), those stay. Ties go to the
-    first in row order. While a model trains, masked entries keep their value and may return until
-    the schedule ends; afterwards masks are fixed. What is served is always pruned to the full,
-    also where training ended early.
+    While a model trains, masked entries keep their value and may return until the schedule ends;
+    afterwards masks are fixed. Where time will end a training before its steps do, the schedule
+    goes by time. What is served is always pruned to the full, also where training ended early.
 
-    Source: Zhu and Gupta, 2017 (gradual, equation 1); one-shot and the global scope are folklore.
+    Source: Zhu and Gupta, 2017 (gradual, equation 1); Evci et al., ICML 2020, section 3 (densities
+    by shape); one-shot and the global scope are folklore.
     """
 
     def __init__(
         self,
         density: float,
         mode: Literal["one-shot", "gradual"],
-        scope: Literal["uniform", "global"],
+        scope: Scope,
         start: float = 0.15,
         end: float = 0.75,
         every: int = 10,
         *,
         spare_rows: bool = False,
+        block: int = 1,
     ) -> None:
         """Sets the scheme.
 
         Args:
             density: share of entries that stays.
             mode: when entries go.
-            scope: whether every matrix has this density, or all together.
+            scope: see `KeptShare`.
             start: share of training after which gradual pruning begins.
             end: share of training at which it ends.
             every: optimiser steps between updates of the masks.
-            spare_rows: whether the largest entry of each row stays under the global scope.
+            spare_rows: see `KeptShare`.
+            block: see `KeptShare`.
         """
-        self.density, self.scope, self.spare_rows = density, scope, spare_rows
+        super().__init__(density, scope, spare_rows=spare_rows, block=block)
         self._gradual = mode == "gradual"
         self._start, self._end, self._every = start, end, every
-        self._trained: list[TrainableMatrix] = []
-        self._schedule = CubicSchedule.over(1, density, start, end, every)
 
     @property
-    def masks_in_training(self) -> bool:
-        """See `Sparsity.masks_in_training`."""
+    def acts_in_training(self) -> bool:
+        """See `Sparsity.acts_in_training`."""
         return self._gradual
 
-    def begin(self, weights: Mapping[str, Weight], total_steps: int) -> None:
-        """See `Sparsity.begin`."""
-        matrices = (weight.matrix for weight in weights.values())
-        self._trained = [matrix for matrix in matrices if isinstance(matrix, TrainableMatrix)]
-        self._schedule = CubicSchedule.over(
-            total_steps, self.density, self._start, self._end, self._every
-        )
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """See `LifeCycle.phases`: what is trained before the last is not pruned."""
+        return (Phase("prune"),) if self._gradual else ()
+
+    def begin(self, phase: Phase, generator: torch.Generator) -> None:
+        """See `LifeCycle.begin`: everything is inside the masks."""
+        self._settled.fill_(value=False)
         for matrix in self._trained:
-            matrix.mask = torch.ones_like(matrix.weight)
+            mask_of(matrix).fill_(1.0)
 
-    def after_step(self, step: int) -> None:
-        """See `Sparsity.after_step`."""
-        if not self._schedule.updates_at(step):
+    def after_step(self, step: Step) -> None:
+        """See `LifeCycle.after_step`."""
+        ends = step.passed >= self._end
+        due = self._start < step.passed and step.number % self._every == 0
+        if bool(self._settled) or not (due or ends):
             return
-        values = [matrix.weight.detach() for matrix in self._trained]
-        kept = self._chosen([self._entries(v) for v in values], self._schedule.density_at(step))
+        density = CubicSchedule(self.density, self._start, self._end).density_at(step.passed)
+        kept = self.chosen([self.entries(m.weight.detach()) for m in self._trained], density)
         for matrix, own in zip(self._trained, kept, strict=True):
-            assert matrix.mask is not None, "masks are set when training begins"
-            matrix.mask.copy_(own.reshape(matrix.mask.shape))
-
-    def price(self, forms: Mapping[str, Form]) -> dict[str, Form]:
-        """See `Sparsity.price`; exact for dense weights of known rank under the uniform scope."""
-        if self.scope == "uniform":
-            return kept_of_each(forms, self.density)
-        return kept_overall(forms, self.density, spare_rows=self.spare_rows)
-
-    def compress(self, weights: Mapping[str, Weight]) -> None:
-        """See `Sparsity.compress`."""
-        dense = {name: weight for name, weight in weights.items() if weight.limit is None}
-        sparse = {name: _csr(w.matrix) for name, w in weights.items() if w.limit is not None}
-        leaves = [leaf for weight in dense.values() for leaf in _leaves(weight.matrix)]
-        entries = [self._entries(leaf.dense()) for leaf in leaves]
-        entries += [_present(matrix) for matrix in sparse.values()]
-        kept = iter(self._chosen(entries, self.density))
-        for weight in dense.values():
-            weight.matrix = map_leaves(weight.matrix, lambda leaf: _kept(leaf, next(kept)))
-        for name, matrix in sparse.items():
-            matrix.data[~next(kept).numpy()] = 0.0
-            weights[name].assign(matrix)
-
-    def _chosen(self, entries: Sequence[Entries], density: float) -> list[Tensor]:
-        if not entries:
-            return []
-        return (uniform if self.scope == "uniform" else overall)(entries, density)
-
-    def _entries(self, values: Tensor) -> Entries:
-        """Every entry of values (N, D)."""
-        spared = largest_of_each_row(values).reshape(-1) if self.spare_rows else None
-        return Entries(values.abs().reshape(-1), values.numel(), spared)
-
-
-def _leaves(matrix: Matrix) -> list[Matrix]:
-    found: list[Matrix] = []
-
-    def note(leaf: Matrix) -> Matrix:
-        found.append(leaf)
-        return leaf
-
-    map_leaves(matrix, note)
-    return found
-
-
-def _kept(leaf: Matrix, kept: Tensor) -> Matrix:
-    return keep(leaf.dense(), kept.reshape(leaf.rows, leaf.columns))
-
-
-def _csr(matrix: Matrix) -> sp.csr_matrix:
-    if isinstance(matrix, CsrMatrix | BitmapMatrix):
-        return matrix.expanded().copy()
-    return sp.csr_matrix(matrix.dense().numpy())
-
-
-def _present(matrix: sp.csr_matrix) -> Entries:
-    rows, columns = matrix.shape
-    return Entries(torch.from_numpy(abs(matrix.data)), rows * columns)
+            mask_of(matrix).copy_(self.mask(own, matrix.rows, matrix.columns))
+        self._settled.fill_(ends)

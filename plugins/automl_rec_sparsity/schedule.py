@@ -13,31 +13,22 @@ class CubicSchedule:
 
     Attributes:
         density: share of entries that stays in the end.
-        first: step at which pruning begins.
-        last: step of the last update.
-        every: steps between updates.
+        start: share of training after which pruning begins.
+        end: share of training at which it ends.
     """
 
     density: float
-    first: int
-    last: int
-    every: int
+    start: float
+    end: float
 
-    @classmethod
-    def over(
-        cls, total_steps: int, density: float, start: float, end: float, every: int
-    ) -> "CubicSchedule":
-        """The schedule of a training of so many steps, from its share ``start`` to ``end``."""
-        last = max(round(end * total_steps), 1)
-        return cls(density, min(round(start * total_steps), last - 1), last, every)
+    def density_at(self, passed: float) -> float:
+        """Share of entries that stays when a share of training has passed."""
+        done = progress(passed, self.start, self.end)
+        return 1.0 - (1.0 - self.density) * (1.0 - (1.0 - done) ** 3)
 
-    def updates_at(self, step: int) -> bool:
-        """Whether masks change after step ``step`` (from 1)."""
-        if not self.first < step <= self.last:
-            return False
-        return step == self.last or (step - self.first) % self.every == 0
 
-    def density_at(self, step: int) -> float:
-        """Share of entries that stays after step ``step``, which is past the first."""
-        passed = min((step - self.first) / (self.last - self.first), 1.0)
-        return 1.0 - (1.0 - self.density) * (1.0 - (1.0 - passed) ** 3)
+def progress(passed: float, start: float, end: float) -> float:
+    """How far from start to end it is when a share of training has passed: 0 to 1."""
+    if passed >= end:
+        return 1.0
+    return max(passed - start, 0.0) / (end - start)

@@ -14,13 +14,20 @@ class Entries:
 
     Attributes:
         magnitudes: (N,) absolute values of those present.
-        size: rows * columns, of which a density is a share.
+        rows: of the matrix.
+        columns: of the matrix.
         spared: (N,) bool: entries that stay whatever their size, or None.
     """
 
     magnitudes: Tensor
-    size: int
+    rows: int
+    columns: int
     spared: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """Places of the matrix, of which a density is a share."""
+        return self.rows * self.columns
 
 
 def budget(density: float, size: float) -> int:
@@ -45,6 +52,35 @@ def largest(magnitudes: Tensor, count: int) -> Tensor:
 def uniform(matrices: Sequence[Entries], density: float) -> list[Tensor]:
     """The same density for every matrix: (N,) bool each."""
     return [largest(own.magnitudes, budget(density, own.size)) for own in matrices]
+
+
+def by_shape(matrices: Sequence[Entries], density: float) -> list[Tensor]:
+    """Densities that shapes deserve, see `shape_densities`: (N,) bool each."""
+    densities = shape_densities([(own.rows, own.columns) for own in matrices], density)
+    return [
+        largest(own.magnitudes, budget(share, own.size))
+        for own, share in zip(matrices, densities, strict=True)
+    ]
+
+
+def shape_densities(shapes: Sequence[tuple[int, int]], density: float) -> list[float]:
+    """A density for each shape (m, n), by ``(m + n) / (m n)``, with one overall density.
+
+    Those that would exceed 1 stay whole, and the others share what is left.
+
+    Source: Evci et al., ICML 2020, section 3: the Erdos-Renyi rule of Mocanu et al., 2018.
+    """
+    sizes = [rows * columns for rows, columns in shapes]
+    sums = [rows + columns for rows, columns in shapes]
+    left, shared = density * sum(sizes), list(range(len(shapes)))
+    while shared:
+        factor = left / sum(sums[n] for n in shared)  # entries for each row and column
+        whole = [n for n in shared if factor * sums[n] >= sizes[n]]
+        if not whole:
+            break
+        left -= sum(sizes[n] for n in whole)
+        shared = [n for n in shared if n not in whole]
+    return [factor * sums[n] / sizes[n] if n in shared else 1.0 for n in range(len(shapes))]
 
 
 def overall(matrices: Sequence[Entries], density: float) -> list[Tensor]:

@@ -16,7 +16,6 @@ import torch
 from automl_rec.builder import build, finalize, restore
 from automl_rec.data import Prepared
 from automl_rec.errors import ExportError, Infeasible
-from automl_rec.objectives.ranking import requests_of
 from automl_rec.plugin import (
     ClosedFormModel,
     CodebookMatrix,
@@ -29,6 +28,7 @@ from automl_rec.plugin import (
     Interval,
     Kind,
     PlainTable,
+    Requests,
     Table,
     Weight,
     dense_form,
@@ -78,7 +78,7 @@ def test_price_is_exact_and_restoring_changes_no_bit(
     assert priced.operations.low <= served.operations.low
     assert served.operations.high <= priced.operations.high
     restored = restore(configuration, prepared.catalog, registry, served.structure(), tensors)
-    requests = requests_of(prepared.known("validation"), torch.arange(60).numpy())
+    requests = Requests.of(prepared.known("validation"), torch.arange(60).numpy())
     assert torch.equal(served.scores(requests), restored.scores(requests))
     assert restored.structure() == served.structure()
 
@@ -94,6 +94,15 @@ def test_masks_in_training_are_refused_for_closed_forms(
 ) -> None:
     with pytest.raises(Infeasible, match="ease is solved in closed form"):
         price(Configuration(EASE, sparsity=GRADUAL), prepared.catalog, registry)
+
+
+def test_masks_in_training_are_refused_beside_a_rank_that_would_fill_them(
+    prepared: Prepared, registry: Registry
+) -> None:
+    parts: dict[Kind, Chosen] = {"rank": SVD, "sparsity": GRADUAL}
+    configuration = configuration_of(registry, "bpr-mf", None, parts)
+    with pytest.raises(Infeasible, match=r"magnitude masks .* but svd would fill them again"):
+        build(configuration, prepared.catalog, registry, seed=0)
 
 
 def test_tensors_of_another_configuration_are_refused(

@@ -20,8 +20,8 @@ from automl_rec.data.catalog_files import read_catalog
 from automl_rec.errors import DataError, ExportError
 from automl_rec.evaluation import Evaluated, evaluate
 from automl_rec.objectives import named
-from automl_rec.objectives.ranking import lists, requests_of
-from automl_rec.plugin import Catalog, Feature
+from automl_rec.objectives.ranking import lists
+from automl_rec.plugin import Catalog, Feature, Requests
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
 
@@ -94,7 +94,7 @@ def test_recommendations_equal_those_of_the_trained_model(
 ) -> None:
     loaded = recommender(artefact)
     known = export.all_known(prepared)
-    requests = requests_of(known, np.arange(60))
+    requests = Requests.of(known, np.arange(60))
     assert evaluated.served is not None
     assert torch.equal(loaded.served.scores(requests), evaluated.served.scores(requests))
     everybody = lists(evaluated.served, known, known, prepared.catalog.num_items, 5)
@@ -245,7 +245,7 @@ def test_a_model_of_features_scores_as_before_when_it_is_loaded(
     export.write_model(tmp_path / "trial", served, configuration)
     content = export.Artefact(tmp_path / "trial", {}, with_catalog(prepared, catalog), {}, {})
     loaded = recommender(export.write(tmp_path / "artefact", content))
-    requests = requests_of(loaded.known, np.arange(60))
+    requests = Requests.of(loaded.known, np.arange(60))
     scores = loaded.served.scores(requests)
     assert torch.equal(scores, served.scores(requests))
     assert len(scores[0].unique()) == 4

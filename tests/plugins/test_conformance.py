@@ -67,6 +67,7 @@ NEUTRAL: dict[tuple[Kind, str], Mapping[str, Value]] = {
     ("sparsity", "none"): {},
     ("sparsity", "magnitude"): {"density": 1.0, "mode": "one-shot", "scope": "uniform"},
     ("rank", "full"): {},
+    ("rank", "afm"): {"allocation": "uniform", "ratio": 1.0},
     ("rank", "svd"): {"allocation": "uniform", "ratio": 1.0},
 }
 

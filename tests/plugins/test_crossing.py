@@ -12,7 +12,18 @@ import torch
 
 from automl_rec.builder import build, finalize
 from automl_rec.errors import Infeasible
-from automl_rec.plugin import Catalog, Choice, Component, Integer, Kind, Table, TrainedModel, Value
+from automl_rec.plugin import (
+    Catalog,
+    Choice,
+    Component,
+    Integer,
+    Kind,
+    Table,
+    TrainableMatrix,
+    TrainedModel,
+    Value,
+    Weight,
+)
 from automl_rec.price import price
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
@@ -64,13 +75,29 @@ SETTINGS: dict[tuple[Kind, str], list[dict[str, Value]]] = {
     ],
     ("embedding", "dpq"): [{"sized_by": "parts", "parts": 2, "words": 8}],
     ("embedding", "mgqe"): [{"sized_by": "parts", "parts": 2, "words": 16}],
-    ("rank", "svd"): [{"ratio": 0.3}, {"allocation": "energy", "energy": 0.6}],
+    ("rank", "afm"): [{"ratio": 0.3}, {"allocation": "energy", "energy": 0.6}],
+    ("rank", "maestro"): [{"every": 1}, {"sized_by": "ratio", "ratio": 0.3}],
+    ("rank", "svd"): [
+        {"ratio": 0.3},
+        {"allocation": "energy", "energy": 0.6},
+        {"allocation": "global", "budget": 0.8},
+        {"ratio": 0.3, "tune": 0.5},
+    ],
     ("sparsity", "magnitude"): [
         {"density": 0.2},
         {"density": 0.7},
         {"density": 0.2, "scope": "global"},
+        {"density": 0.2, "scope": "erk"},
+        {"density": 0.4, "block": 4},
         {"density": 0.2, "mode": "gradual", "every": 1},
     ],
+    ("sparsity", "group"): [{"keep": 0.4}],
+    ("sparsity", "nm"): [
+        {"pattern": "1:4", "mode": "one-shot"},
+        {"pattern": "2:8", "mode": "decay", "every": 1},
+    ],
+    ("sparsity", "pixelfly"): [{"block": 4, "strides": 1}],
+    ("sparsity", "dst"): [{"density": 0.2, "grow": "accumulated", "every": 0.1}],
 }
 
 
@@ -148,15 +175,77 @@ def refusal(configuration: Configuration) -> str | None:
     """Why a configuration must be refused."""
     sparsity, rank = configuration.sparsity, configuration.rank
     model = REGISTRY.component("model", configuration.model.name).load()
-    if sparsity is not None and sparsity.hyperparameters.get("mode") == "gradual":
-        if not issubclass(model, TrainedModel):
-            return "is solved in closed form"
-        if acts(rank):
-            return "would fill them again"
+    parts: dict[Kind, Chosen | None] = {"rank": rank, "sparsity": sparsity}
+    training = {kind: part is not None and in_training(kind, part) for kind, part in parts.items()}
+    if any(training.values()) and not issubclass(model, TrainedModel):
+        return "is solved in closed form"
+    if rank is not None and rank.name == "sltrain" and acts(sparsity):
+        return "keeps sparse entries of its own"
+    if training["sparsity"] and acts(rank):
+        return "moves its factors itself" if training["rank"] else "would fill them again"
     reason, untouchable = alone(configuration)
     if reason is None and untouchable and (acts(rank) or acts(sparsity)):
         return "finds nothing to act on"
-    return reason
+    tuned = rank is not None and rank.name == "svd"  # whatever it cannot tune it factors later
+    if reason is None and training["rank"] and not tuned and not factored(configuration):
+        return "that learns as a whole and that its factors would make smaller"
+    return reason or selection(configuration)
+
+
+def selection(configuration: Configuration) -> str | None:
+    """Why a sparsity that does not change every model does not change this one."""
+    sparsity = configuration.sparsity
+    known = None if sparsity is None else CHOOSY.get(sparsity.name)
+    if known is None:
+        return None
+    key = configuration.model.name
+    if key not in UNCHANGED:
+        try:
+            with torch.device("meta"):
+                bare = replace(configuration, rank=None)
+                build(bare, catalog_of(bare.model.name), REGISTRY, seed=0)
+            UNCHANGED[key] = None
+        except Infeasible as error:
+            UNCHANGED[key] = known if known in str(error) else "a reason that is known"
+    return UNCHANGED[key]
+
+
+def factored(configuration: Configuration) -> bool:
+    """Whether a rank that acts in training finds a weight to divide."""
+    rank = configuration.rank
+    assert rank is not None, "it acts"
+    ratio = float(rank.hyperparameters.get("ratio", 0.0))
+
+    def divided(weight: Weight) -> bool:
+        rows, columns = weight.rows, weight.columns
+        matrix, ranks = weight.matrix, max(round(ratio * min(rows, columns)), 1)
+        return (
+            isinstance(matrix, TrainableMatrix)
+            and matrix.weight.requires_grad
+            and weight.corner == (rows, columns)
+            and (weight.role == "linear" or rank.name not in OF_LINEARS)
+            and ranks * (rows + columns) < rows * columns
+        )
+
+    embedding = configuration.embedding
+    key = f"{configuration.model.name} {embedding and label_of(embedding)}"
+    if key not in LEARNING:
+        bare = replace(configuration, rank=None, sparsity=None)
+        with torch.device("meta"):
+            built = build(bare, catalog_of(bare.model.name), REGISTRY, seed=0)
+        LEARNING[key] = list(built.low_rank.values())
+    return any(divided(weight) for weight in LEARNING[key])
+
+
+LEARNING: dict[str, list[Weight]] = {}
+OF_LINEARS = {"btt", "condlr", "dlrt", "sltrain"}
+"""Ranks that leave tables whole while they train."""
+
+
+def in_training(kind: Kind, part: Chosen) -> bool:
+    """Whether a rank or sparsity acts while a model trains."""
+    made = REGISTRY.component(kind, part.name).load()(**part.hyperparameters)
+    return bool(made.acts_in_training)
 
 
 def alone(configuration: Configuration) -> tuple[str | None, bool]:
@@ -179,6 +268,9 @@ def alone(configuration: Configuration) -> tuple[str | None, bool]:
 
 
 FOUND: dict[str, tuple[str | None, bool]] = {}
+CHOOSY = {"pixelfly": "finds no linear weight"}
+"""Sparsities that need a weight of a certain kind, and what they say without one."""
+UNCHANGED: dict[str, str | None] = {}
 
 
 @cache
@@ -235,9 +327,9 @@ def test_bytes_are_exact_unless_values_decide_them() -> None:
         if configuration.model.name not in {"bpr-mf", "dlrm", "ease", "item-knn"}:
             continue
         bounds = price(configuration, catalog_of(configuration.model.name), REGISTRY).bytes
-        decided = {"energy", "global"}
+        decided = {"dlrt", "energy", "global", "importance", "welore"}
         parts = (configuration.rank, configuration.sparsity)
-        open_ended = any(decided & set(p.hyperparameters.values()) for p in parts if p)
+        open_ended = any(decided & {p.name, *p.hyperparameters.values()} for p in parts if p)
         if not open_ended and configuration.model.name not in SPARSE:
             assert bounds.low == bounds.high, label(configuration)
 

@@ -4,12 +4,13 @@ import torch
 from torch import Tensor
 
 from automl_rec.plugin.form import Form, Product
-from automl_rec.plugin.matrices.dense import DenseMatrix
 from automl_rec.plugin.matrices.matrix import Matrix
 
 
 class LowRankMatrix(Matrix):
     """The product ``left @ right.T`` of left (rows, rank) and right (columns, rank).
+
+    Both factors may be under training, where no diagonal must be 0.
 
     Attributes:
         zero_diagonal: whether entry (i, i) counts as 0, as in item-item weights: an item must not
@@ -36,8 +37,7 @@ class LowRankMatrix(Matrix):
 
     def multiply(self, x: Tensor) -> Tensor:
         """See `Matrix.multiply`."""
-        inner = self._project(x)
-        product = self.left.multiply(inner)
+        product = self.left.multiply(self.right.project(x))
         return product - x * self._diagonal_values() if self.zero_diagonal else product
 
     def bag(self, indptr: Tensor, ids: Tensor) -> Tensor:
@@ -50,17 +50,21 @@ class LowRankMatrix(Matrix):
 
     def dense(self) -> Tensor:
         """See `Matrix.dense`."""
-        product = self.left.dense() @ self.right.dense().T
+        return self.effective().detach()
+
+    def effective(self) -> Tensor:
+        """See `Matrix.effective`."""
+        product = self.left.effective() @ self.right.effective().T
         return product.fill_diagonal_(0.0) if self.zero_diagonal else product
 
     def form(self) -> Form:
         """See `Matrix.form`."""
         return Product(self.left.form(), self.right.form())
 
-    def _project(self, x: Tensor) -> Tensor:
-        if isinstance(self.right, DenseMatrix) and self.right.values.dtype == torch.float32:
-            return x @ self.right.values
-        return x @ self.right.dense()
+    def stored(self) -> Matrix:
+        """See `Matrix.stored`."""
+        left, right = self.left.stored(), self.right.stored()
+        return LowRankMatrix(left, right, zero_diagonal=self.zero_diagonal)
 
     def _diagonal_values(self) -> Tensor:
         if self._diagonal is None:

@@ -34,6 +34,26 @@ class Matrix(nn.Module, ABC):
     def form(self) -> Form:
         """What the matrix occupies now."""
 
+    def effective(self) -> Tensor:
+        """W as it acts: (rows, columns) float32, differentiable while it is under training."""
+        return self.dense()
+
+    def project(self, x: Tensor) -> Tensor:
+        """``x @ W`` for x (..., rows): (..., columns) float32."""
+        return x @ self.effective()
+
+    def assign(self, values: Tensor) -> None:
+        """Takes values (rows, columns), or the nearest it can hold, without gradient.
+
+        Raises:
+            TypeError: it is not under training, or does not take values.
+        """
+        raise TypeError(f"a {type(self).__name__} takes no values")
+
+    def stored(self) -> "Matrix":
+        """The matrix without training state: masks folded, parameters turned into values."""
+        return self
+
 
 def sum_bags(rows: Tensor, indptr: Tensor) -> Tensor:
     """Sums of rows (E, D) that stand bag after bag, see `Matrix.bag`: (B, D)."""

@@ -10,6 +10,7 @@ from automl_rec.plugin.form import LARGEST_INTEGER, Precision, cheapest_layout
 from automl_rec.plugin.matrices.dense import DenseMatrix
 from automl_rec.plugin.matrices.leaves import map_leaves
 from automl_rec.plugin.matrices.matrix import Matrix
+from automl_rec.plugin.matrices.pattern import PatternMatrix
 from automl_rec.plugin.matrices.sparse import BitmapMatrix, CsrMatrix, SparseMatrix, pack
 from automl_rec.plugin.matrices.values import stored_as
 
@@ -41,6 +42,9 @@ def _rounded(leaf: Matrix, precision: Precision) -> Matrix:
         values = (dense / step[:, None]).round().clamp(-largest, largest)
     if isinstance(leaf, DenseMatrix):
         return DenseMatrix(stored_as(values, precision), scale, columns=leaf.columns)
+    if isinstance(leaf, PatternMatrix):
+        kept = stored_as(values[leaf.coordinates()], precision)
+        return PatternMatrix(leaf.rows, leaf.columns, leaf.pattern, leaf.codes, kept, scale)
     sparse = cast("SparseMatrix", leaf)
     indptr, columns = sparse.places()
     rows = np.repeat(np.arange(sparse.rows), np.diff(indptr))

@@ -9,15 +9,12 @@ import torch
 from torch import Tensor
 
 from automl_rec.plugin.form import Form, index_bytes, leaf_form
-from automl_rec.plugin.matrices.matrix import Matrix
+from automl_rec.plugin.matrices.expanding import ExpandingMatrix
 from automl_rec.plugin.matrices.values import INDEX_TYPES, numbers_of, precision_of
 
 
-class SparseMatrix(Matrix):
+class SparseMatrix(ExpandingMatrix):
     """Stored non-zero values, in row order; `places` says where they stand.
-
-    The first use expands the places to a scipy matrix, which is kept: the artefact holds the small
-    form, the memory both.
 
     Attributes:
         entries: number of values; of four bits two share a byte.
@@ -29,52 +26,25 @@ class SparseMatrix(Matrix):
     def __init__(
         self, rows: int, columns: int, entries: int, values: Tensor, scale: Tensor | None
     ) -> None:
-        super().__init__()
-        self.rows, self.columns, self.entries = rows, columns, entries
+        super().__init__(rows, columns)
+        self.entries = entries
         self.register_buffer("values", values)
         self.register_buffer("scale", scale)
-        self._expanded: sp.csr_matrix | None = None
-        self._transposed: sp.csr_matrix | None = None
 
     @abstractmethod
     def places(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Row pointers (rows + 1,) and column numbers (entries,), columns ascending in a row."""
 
-    def expanded(self) -> sp.csr_matrix:
-        """(rows, columns) float32 scipy matrix; computed once, do not change it."""
-        if self._expanded is None:
-            indptr, columns = self.places()
-            values = numbers_of(self.values, self.entries).numpy()
-            if self.scale is not None:
-                values = values * np.repeat(self.scale.numpy(), np.diff(indptr))
-            shape = (self.rows, self.columns)
-            expanded = sp.csr_matrix((values, columns, indptr), shape)
-            # Of a damaged file: scipy's products would read and write outside of memory.
-            expanded.check_format(full_check=True)
-            self._expanded = expanded
-        return self._expanded
-
-    def gather(self, ids: Tensor) -> Tensor:
-        """See `Matrix.gather`."""
-        rows = self.expanded()[ids.reshape(-1).numpy()].toarray()
-        return torch.from_numpy(rows).reshape(*ids.shape, self.columns)
-
-    def multiply(self, x: Tensor) -> Tensor:
-        """See `Matrix.multiply`."""
-        if self._transposed is None:
-            self._transposed = self.expanded().T.tocsr()
-        product = x.reshape(-1, self.columns).numpy() @ self._transposed
-        return torch.from_numpy(product).reshape(*x.shape[:-1], self.rows)
-
-    def bag(self, indptr: Tensor, ids: Tensor) -> Tensor:
-        """See `Matrix.bag`."""
-        ones = np.ones(len(ids), np.float32)
-        bags = sp.csr_matrix((ones, ids.numpy(), indptr.numpy()), (len(indptr) - 1, self.rows))
-        return torch.from_numpy((bags @ self.expanded()).toarray())
-
-    def dense(self) -> Tensor:
-        """See `Matrix.dense`."""
-        return torch.from_numpy(self.expanded().toarray())
+    def compressed_rows(self) -> sp.csr_matrix:
+        """See `ExpandingMatrix.compressed_rows`."""
+        indptr, columns = self.places()
+        values = numbers_of(self.values, self.entries).numpy()
+        if self.scale is not None:
+            values = values * np.repeat(self.scale.numpy(), np.diff(indptr))
+        found = sp.csr_matrix((values, columns, indptr), (self.rows, self.columns))
+        # Of a damaged file: scipy's products would read and write outside of memory.
+        found.check_format(full_check=True)
+        return found
 
     def form(self) -> Form:
         """See `Matrix.form`."""

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from automl_rec.plugin import TrainableMatrix, Use, Weight
+from automl_rec.plugin import Use, Weight
 from automl_rec_embeddings.output_maps.output_map import OutputMap
 
 CHUNK_ROWS = 65536
@@ -23,9 +23,7 @@ class Projection(OutputMap):
 
     def forward(self, stored: Tensor) -> Tensor:
         """See `OutputMap.forward`."""
-        matrix = self.weight.matrix
-        dense = matrix.effective() if isinstance(matrix, TrainableMatrix) else matrix.dense()
-        return stored @ dense
+        return self.weight.matrix.project(stored)
 
     def pull_back(self, x: Tensor) -> Tensor:
         """See `OutputMap.pull_back`."""

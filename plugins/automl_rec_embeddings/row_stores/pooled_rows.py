@@ -37,10 +37,10 @@ class PooledRows(StoredRows):
         wanted = sum(part for part, _ in self._wanted.values())
         assert isinstance(total, Tensor)
         assert isinstance(wanted, Tensor)
-        shape = self.weight.trainable.shape
-        total, wanted = total.reshape(shape), wanted.reshape(shape)
+        before = self.weight.matrix.dense()
+        total, wanted = total.reshape(before.shape), wanted.reshape(before.shape)
         means = wanted / torch.where(total > 0, total, 1.0)
-        self.weight.assign(torch.where(total > 0, means, self.weight.trainable.detach()))
+        self.weight.assign(torch.where(total > 0, means, before))
 
     def settle(self) -> None:
         """See `RowStore.settle`."""

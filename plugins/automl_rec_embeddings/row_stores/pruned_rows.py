@@ -78,8 +78,7 @@ class PrunedRows(RowStore):
 
     def rows(self) -> Tensor:
         """See `RowStore.rows`."""
-        matrix = self.weight.matrix
-        rows = matrix.effective() if isinstance(matrix, TrainableMatrix) else matrix.dense()
+        rows = self.weight.matrix.effective()
         return rows if self.learned is None else self.acting(rows, None)
 
     def score(self, x: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from automl_rec.plugin import TrainableMatrix, Use, Weight
+from automl_rec.plugin import Use, Weight
 from automl_rec_embeddings.row_stores.row_store import RowStore
 
 
@@ -20,8 +20,7 @@ class StoredRows(RowStore):
 
     def rows(self) -> Tensor:
         """See `RowStore.rows`."""
-        matrix = self.weight.matrix
-        return matrix.effective() if isinstance(matrix, TrainableMatrix) else matrix.dense()
+        return self.weight.matrix.effective()
 
     def score(self, x: Tensor) -> Tensor:
         """See `RowStore.score`."""

@@ -13,7 +13,6 @@ from automl_rec.plugin import (
     Pairs,
     Requests,
     Sampling,
-    TrainableMatrix,
 )
 from automl_rec_models.collaborative.bpr_mf import START
 from automl_rec_models.collaborative.graph import Graph, Rows
@@ -106,7 +105,7 @@ class LightGcn(GradientModel):
     def _must_spread(self) -> bool:
         """Whether the tables hold rows from before they spread."""
         tables = (*self.user.weights(), *self.item.weights())
-        training = any(isinstance(weight.matrix, TrainableMatrix) for weight in tables)
+        training = any(weight.in_training for weight in tables)
         return len(self._weights) > 1 and (training or self.graph_items is not None)
 
     def _spread_rows(self) -> Rows:

@@ -1,6 +1,7 @@
 """A tower: from the features of users or items to vectors of unit length."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -30,10 +31,12 @@ class Tower(nn.Module):
         if len(widths) == 2 and len(encoders) == 1:
             widths = [width]
         products = 1.0 if role == "user" else 0.0
-        self.linears = nn.ModuleList(
-            layers.linear(f"{role}_tower{number}", widths[number], after, products=products)
-            for number, after in enumerate(widths[1:])
-        )
+        self.linears = nn.ModuleList()
+        before = None
+        for number, (inputs, outputs) in enumerate(pairwise(widths)):
+            name = f"{role}_tower{number}"
+            before = layers.linear(name, inputs, outputs, products=products, after=before)
+            self.linears.append(before)
 
     def forward(self, ids: Tensor, masked: Tensor | None = None, dropout: float = 0.0) -> Tensor:
         """Vectors (B, D) of unit length for ids (B,).

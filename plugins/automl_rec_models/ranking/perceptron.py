@@ -43,11 +43,13 @@ class Perceptron(nn.Module):
         super().__init__()
         sizes = [n_in] + [hidden.width] * hidden.depth
         self.width, self._dropout = sizes[-1], hidden.dropout
-        # A shift before the normalisation would do nothing.
-        self.linears = nn.ModuleList(
-            layers.linear(f"{name}{i}", a, b, bias=not hidden.batch_norm)
-            for i, (a, b) in enumerate(pairwise(sizes), 1)
-        )
+        self.linears = nn.ModuleList()
+        before = None
+        for number, (inputs, outputs) in enumerate(pairwise(sizes), 1):
+            # A shift before the normalisation would do nothing.
+            bias = not hidden.batch_norm
+            before = layers.linear(f"{name}{number}", inputs, outputs, bias=bias, after=before)
+            self.linears.append(before)
         norms = sizes[1:] if hidden.batch_norm else []
         self.norms = nn.ModuleList(BatchNorm(size) for size in norms)
         self.operations = float(sum(norms))

@@ -70,7 +70,9 @@ class Block(nn.Module):
         self.key_value = layers.linear(f"{name}.key_value", width, 2 * width, products=positions)
         self.out = layers.linear(f"{name}.out", width, width, products=outputs)
         self.inner = layers.linear(f"{name}.inner", width, width, products=outputs)
-        self.outer = layers.linear(f"{name}.outer", width, width, products=outputs)
+        self.outer = layers.linear(
+            f"{name}.outer", width, width, products=outputs, after=self.inner
+        )
         self.first_norm, self.second_norm = nn.LayerNorm(width), nn.LayerNorm(width)
 
     def forward(self, states: Tensor, mask: Tensor, *, last: bool = False) -> Tensor:

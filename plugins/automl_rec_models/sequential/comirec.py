@@ -138,7 +138,12 @@ class ComiRecSa(ComiRec):
         self.position = layers.table("position", width, std=std, lookups=positions, rows=rows)
         self.hidden = layers.linear("hidden", width, 4 * width, products=positions)
         self.attention = layers.linear(
-            "attention", 4 * width, self._interests, bias=False, products=positions
+            "attention",
+            4 * width,
+            self._interests,
+            bias=False,
+            products=positions,
+            after=self.hidden,
         )
 
     def interests(self, histories: Tensor) -> Tensor:

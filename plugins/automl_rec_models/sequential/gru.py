@@ -13,7 +13,6 @@ from automl_rec.plugin import (
     Linear,
     Requests,
     Sequences,
-    TrainableMatrix,
 )
 from automl_rec_models.dropout import dropout
 from automl_rec_models.sequential.item_vectors import item_vectors
@@ -152,5 +151,4 @@ class GruLevel(nn.Module):
 
 
 def _dense(linear: Linear) -> Tensor:
-    matrix = linear.weight.matrix
-    return matrix.effective() if isinstance(matrix, TrainableMatrix) else matrix.dense()
+    return linear.weight.matrix.effective()

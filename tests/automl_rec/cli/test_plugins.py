@@ -44,7 +44,17 @@ def test_json_lists_components_and_broken_plugins_with_their_state(
 
 def test_json_of_a_kind_holds_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugins", "rank", "--json"]) == 0
-    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["full", "svd"]
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == [
+        "afm",
+        "btt",
+        "condlr",
+        "dlrt",
+        "full",
+        "maestro",
+        "sltrain",
+        "svd",
+    ]
 
 
 def test_a_broken_plugin_is_shown_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:

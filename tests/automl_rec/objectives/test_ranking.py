@@ -17,7 +17,6 @@ from automl_rec.objectives.ranking import (
     lists,
     measure,
     per_user,
-    requests_of,
     shown,
     top,
 )
@@ -60,7 +59,7 @@ class OneOfEachParity(Fixed):
 def test_a_scorer_chooses_the_list_from_its_own_shortlist() -> None:
     scorer = OneOfEachParity(np.array([[9.0, 1, 8, 2, 7, 3]]))
     known = histories([[2]])
-    request = requests_of(known, np.array([0]))
+    request = Requests.of(known, np.array([0]))
     assert shown(scorer, scorer.scores(request), request, 2).tolist() == [[0, 5]]
     assert scorer.seen == ([[0, 4, 5, 3]], [[9.0, 7.0, 3.0, 2.0]])
     found = lists(scorer, known, histories([[5, 4]]), 6, 2)
@@ -69,7 +68,7 @@ def test_a_scorer_chooses_the_list_from_its_own_shortlist() -> None:
 
 def test_places_without_an_item_are_chosen_from_with_the_worst_score() -> None:
     scorer = OneOfEachParity(np.array([[9.0, 1, 8]]))
-    request = requests_of(histories([[2]]), np.array([0]))
+    request = Requests.of(histories([[2]]), np.array([0]))
     assert shown(scorer, scorer.scores(request), request, 2).tolist() == [[0, 1]]
     assert scorer.seen == ([[0, 1, NO_ITEM]], [[9.0, 1.0, -math.inf]])
 
@@ -116,24 +115,24 @@ def test_standard_error_is_that_of_the_mean_over_users() -> None:
 
 def test_equal_scores_stand_in_order_of_item_number() -> None:
     scores = torch.tensor([[1.0, 2.0, 1.0, 2.0, 1.0, 1.0]])
-    empty = requests_of(histories([[]]), np.array([0]))
+    empty = Requests.of(histories([[]]), np.array([0]))
     assert top(scores.clone(), empty, 3).tolist() == [[1, 3, 0]]
     assert top(torch.zeros(1, 6), empty, 4).tolist() == [[0, 1, 2, 3]]
 
 
 def test_a_user_who_knows_nearly_everything_gets_a_short_list() -> None:
-    known = requests_of(histories([[0, 1, 3]]), np.array([0]))
+    known = Requests.of(histories([[0, 1, 3]]), np.array([0]))
     assert top(torch.rand(1, 4), known, 3).tolist() == [[2, NO_ITEM, NO_ITEM]]
 
 
 def test_scores_that_are_not_numbers_are_refused() -> None:
-    empty = requests_of(histories([[]]), np.array([0]))
+    empty = Requests.of(histories([[]]), np.array([0]))
     with pytest.raises(DivergenceError, match="NaN"):
         top(torch.tensor([[0.0, torch.nan]]), empty, 1)
 
 
 def test_negative_scores_of_unknown_items_rank_above_known_ones() -> None:
-    known = requests_of(histories([[0]]), np.array([0]))
+    known = Requests.of(histories([[0]]), np.array([0]))
     assert top(torch.tensor([[5.0, -3.0, -1.0]]), known, 2).tolist() == [[2, 1]]
 
 
@@ -142,7 +141,7 @@ def test_ranking_equals_a_full_stable_sort(seed: int, k: int) -> None:
     rng = np.random.default_rng(seed)
     scores = rng.integers(0, 4, (5, 9)).astype(np.float32)
     known = [rng.choice(9, rng.integers(0, 9), replace=False).tolist() for _ in range(5)]
-    requests = requests_of(histories(known), np.arange(5))
+    requests = Requests.of(histories(known), np.arange(5))
     got = top(torch.from_numpy(scores.copy()), requests, k).tolist()
     for user in range(5):
         left = [i for i in range(9) if i not in known[user]]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automl_rec.plugin import Either, Interval, Leaf, Precision, Product, dense_form
+from automl_rec.plugin import Either, Interval, Leaf, Pattern, Precision, Product, dense_form
 from automl_rec.plugin.form import (
     bitmap_bytes,
     cheapest_layout,
@@ -11,6 +11,7 @@ from automl_rec.plugin.form import (
     index_bits,
     layout_bytes,
     packed_bytes,
+    pattern_bytes,
 )
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int16", "int8", "int4")
@@ -127,3 +128,26 @@ def test_packed_bytes_bound_the_native_ones_and_never_fall(
 
 def test_a_number_of_values_takes_the_bits_that_tell_them_apart() -> None:
     assert [index_bits(count) for count in (1, 2, 3, 4, 5, 256, 257)] == [0, 1, 2, 2, 3, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "ratio"),
+    # bits of a group over the bits of its dense values, with its values: specification, section 1
+    [((2, 4), 0.523), ((1, 8), 0.137), ((2, 8), 0.270), ((1, 16), 0.070)],
+)
+def test_patterns_take_a_known_share_of_the_dense_bytes(
+    pattern: tuple[int, int], ratio: float
+) -> None:
+    leaf = dense_form(64, 256).follows(Pattern(*pattern))
+    assert leaf.bytes.low / dense_form(64, 256).bytes.low == pytest.approx(ratio, abs=5e-4)
+    assert cheapest_layout(64, 256, int(leaf.entries.low), "fp32", Pattern(*pattern)) == "pattern"
+
+
+def test_pattern_bytes_by_hand() -> None:
+    # 3 rows of 10: groups of 4, 4 and 2 keep 2 each; 9 numbers of 3 bits are 27 bits.
+    assert Pattern(2, 4).entries(3, 10) == 18
+    assert pattern_bytes(3, 10, "fp32", Pattern(2, 4)) == 72 + 4
+    # Down 10 columns of 3 the last group of 1 keeps it; 20 numbers of 1 bit.
+    assert Pattern(1, 2, down=True).entries(3, 10) == 20
+    assert pattern_bytes(3, 10, "int8", Pattern(1, 2, down=True)) == 20 + 3 + 12
+    assert dense_form(3, 10).follows(Pattern(2, 4)).packed_bytes == Interval(76, 76)

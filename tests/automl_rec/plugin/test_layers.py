@@ -7,8 +7,8 @@ from automl_rec.testing.planted import planted_tiny
 CATALOG = planted_tiny().catalog
 
 
-def layers(*, masked: bool = False) -> Layers:
-    return Layers(CATALOG, torch.Generator().manual_seed(0), masked=masked)
+def layers(*, compressed: bool = False) -> Layers:
+    return Layers(CATALOG, torch.Generator().manual_seed(0), compressed=compressed)
 
 
 class Doubled:
@@ -78,6 +78,13 @@ def test_an_item_item_weight_is_read_as_often_as_users_have_items() -> None:
     assert weight.use.rows == 7.0
 
 
-def test_masks_in_training_make_a_table_inexact() -> None:
+def test_compression_in_training_makes_a_table_inexact() -> None:
     assert layers().table("item", 4).exact
-    assert not layers(masked=True).table("item", 4).exact
+    assert not layers(compressed=True).table("item", 4).exact
+
+
+def test_a_layer_says_whose_outputs_it_reads() -> None:
+    made = layers()
+    first = made.linear("first", 4, 6)
+    assert made.linear("second", 6, 2, after=first).weight.after == "first"
+    assert first.weight.after is None

@@ -16,21 +16,32 @@ from automl_rec.plugin import (
     DenseMatrix,
     LowRankMatrix,
     Matrix,
+    Pattern,
     Precision,
+    Sum,
+    SumMatrix,
     TrainableMatrix,
     blocks_form,
+    dense_form,
     from_integers,
+    grouped,
     in_blocks,
     in_blocks_shape,
+    in_tiles,
     keep,
     keep_shape,
+    leaves,
     map_leaves,
+    part,
+    part_form,
     quantise,
+    spread_tiles,
+    tiled_form,
+    ungrouped,
 )
 from automl_rec.plugin.matrices.corner import cut
 from automl_rec.plugin.matrices.describing import blank, describe
 from automl_rec.plugin.matrices.keeping import from_scipy
-from automl_rec.plugin.matrices.trainable import store
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int16", "int8", "int4")
 
@@ -233,14 +244,14 @@ def test_a_mask_acts_on_every_reading_and_stops_gradients() -> None:
     gradient = matrix.weight.grad
     assert gradient is not None
     assert torch.equal(gradient != 0, matrix.mask != 0)
-    assert torch.equal(store(matrix).dense(), dense)
+    assert torch.equal(matrix.stored().dense(), dense)
 
 
 def test_a_stored_matrix_no_longer_follows_the_parameter() -> None:
     matrix = TrainableMatrix(2, 2)
     with torch.no_grad():
         matrix.weight.fill_(1.0)
-        stored = store(matrix)
+        stored = matrix.stored()
         matrix.weight.fill_(2.0)
     assert torch.equal(stored.dense(), torch.ones(2, 2))
 
@@ -381,3 +392,176 @@ def test_rows_in_blocks_take_the_bytes_of_their_columns_and_multiply_no_zeros() 
     assert form.product_operations == (2100, 2100)
     # Two bits a row, and nine for one place of 300.
     assert form.packed_bytes.low == 99 + 21 * 100 * 4
+
+
+@pytest.mark.parametrize("straight", [False, True])
+def test_slopes_pass_a_straight_mask_alone(*, straight: bool) -> None:
+    matrix = TrainableMatrix(2, 2)
+    matrix.mask = torch.tensor([[1.0, 0.0], [0.5, 1.0]])
+    matrix.straight = straight
+    with torch.no_grad():
+        matrix.weight.copy_(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    for used in (matrix.effective(), matrix.gather(torch.arange(2))):
+        assert used.tolist() == [[1.0, 0.0], [1.5, 4.0]]
+        (slopes,) = torch.autograd.grad(used.sum(), matrix.weight)
+        assert torch.equal(slopes, torch.ones(2, 2) if straight else matrix.mask)
+
+
+def test_factors_under_training_learn_as_their_product() -> None:
+    generator = torch.Generator().manual_seed(0)
+    left, right = TrainableMatrix(5, 2), TrainableMatrix(4, 2)
+    with torch.no_grad():
+        for factor in (left, right):
+            factor.weight.normal_(generator=generator)
+    matrix = LowRankMatrix(left, right)
+    x, ids = torch.randn(3, 4, generator=generator), torch.tensor([0, 3, 3])
+    indptr = torch.tensor([0, 2, 3])
+    product = left.weight @ right.weight.T
+    expected = {
+        "multiply": (matrix.multiply(x), x @ product.T),
+        "project": (matrix.project(product[:, :1].T), product[:, :1].T @ product),
+        "gather": (matrix.gather(ids), product[ids]),
+        "bag": (matrix.bag(indptr, ids), torch.stack([product[[0, 3]].sum(0), product[3]])),
+        "effective": (matrix.effective(), product),
+    }
+    for name, (ours, theirs) in expected.items():
+        torch.testing.assert_close(ours, theirs, msg=name)
+        slopes = [
+            torch.autograd.grad(
+                found.square().sum(), [left.weight, right.weight], retain_graph=True
+            )
+            for found in (ours, theirs)
+        ]
+        for mine, other in zip(*slopes, strict=True):
+            torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4, msg=name)
+    stored = matrix.stored()
+    assert [*stored.parameters()] == []
+    assert torch.equal(stored.dense(), matrix.dense())
+    assert not matrix.dense().requires_grad
+
+
+patterns = st.builds(Pattern, st.integers(1, 3), st.integers(3, 8), st.booleans()).filter(
+    lambda pattern: pattern.kept < pattern.of
+)
+
+
+def following(values: Tensor, pattern: Pattern) -> Tensor:
+    """Which of values (R, C) are the largest of their group: a slow way."""
+    kept = torch.zeros(values.shape, dtype=torch.bool)
+    for row in range(values.shape[0]):
+        for column in range(values.shape[1]):
+            line = values[:, column] if pattern.down else values[row]
+            place = row if pattern.down else column
+            start = place - place % pattern.of
+            group = line[start : start + pattern.of].abs().tolist()
+            order = sorted(range(len(group)), key=lambda n: (-group[n], n))
+            kept[row, column] = place - start in order[: pattern.kept]
+    return kept
+
+
+@given(
+    st.integers(1, 9), st.integers(1, 20), patterns, st.sampled_from(PRECISIONS), st.integers(0, 99)
+)
+def test_a_pattern_comes_back_and_costs_its_form(
+    rows: int, columns: int, pattern: Pattern, precision: Precision, seed: int
+) -> None:
+    values = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+    kept = following(values, pattern)
+    assert int(kept.sum()) == pattern.entries(rows, columns)
+    matrix = keep(values, kept, pattern)
+    assert torch.equal(matrix.dense(), torch.where(kept, values, 0.0))
+    form = dense_form(rows, columns).follows(pattern)
+    assert matrix.form().bytes == form.bytes == (stored_bytes(matrix),) * 2
+    encoded = quantise(matrix, precision)
+    assert_acts_as(encoded, encoded.dense())
+    assert torch.equal(encoded.dense() == 0, matrix.dense() == 0) or precision != "fp32"
+    assert encoded.form().bytes == replace(form, precision=precision).bytes
+    assert encoded.form().bytes == (stored_bytes(encoded),) * 2
+    made = blank(describe(encoded)).state_dict()
+    stored = encoded.state_dict()
+    assert [(n, t.shape, t.dtype) for n, t in made.items()] == [
+        (n, t.shape, t.dtype) for n, t in stored.items()
+    ]
+
+
+def test_groups_come_back() -> None:
+    values = torch.arange(15.0).reshape(3, 5)
+    along, down = Pattern(1, 4), Pattern(1, 2, down=True)
+    assert grouped(values, along)[:2].tolist() == [[0.0, 1.0, 2.0, 3.0], [4.0, 0.0, 0.0, 0.0]]
+    assert grouped(values, down, -1.0)[:2].tolist() == [[0.0, 5.0], [10.0, -1.0]]
+    for pattern in (along, down):
+        assert torch.equal(ungrouped(grouped(values, pattern), pattern, 3, 5), values)
+
+
+@given(pruned(), st.integers(0, 99), st.sampled_from(PRECISIONS))
+def test_a_part_acts_as_the_matrix_without_the_rest(
+    case: tuple[Tensor, Tensor], seed: int, precision: Precision
+) -> None:
+    values, _ = case
+    generator = torch.Generator().manual_seed(seed)
+    rows, columns = (torch.rand(size, generator=generator) < 0.6 for size in values.shape)
+    rows[0] = columns[0] = True
+    matrix = part(values, rows, columns)
+    assert torch.equal(matrix.dense(), values * rows[:, None] * columns)
+    encoded = quantise(matrix, precision)
+    assert_acts_as(encoded, encoded.dense())
+    form = part_form(matrix.rows, matrix.columns, int(rows.sum()), int(columns.sum()))
+    form = form.map_leaves(lambda leaf: replace(leaf, precision=precision))
+    assert encoded.form() == form
+    assert form.bytes == (stored_bytes(encoded),) * 2
+    made, stored = blank(describe(encoded)).state_dict(), encoded.state_dict()
+    assert [(n, t.shape, t.dtype) for n, t in made.items()] == [
+        (n, t.shape, t.dtype) for n, t in stored.items()
+    ]
+
+
+@given(pruned(), st.integers(1, 5), st.sampled_from(PRECISIONS))
+def test_tiles_act_as_the_matrix_without_the_others_and_cost_their_form(
+    case: tuple[Tensor, Tensor], side: int, precision: Precision
+) -> None:
+    values, drawn = case
+    rows, columns = values.shape
+    kept = drawn[: -(-rows // side), : -(-columns // side)]
+    matrix = in_tiles(values, kept, side)
+    places = [[kept[r // side, c // side] for c in range(columns)] for r in range(rows)]
+    inside = torch.tensor(places)
+    assert torch.equal(matrix.dense(), torch.where(inside, values, 0.0))
+    assert torch.equal(spread_tiles(kept, side, rows, columns), inside)
+    encoded = quantise(matrix, precision)
+    assert_acts_as(encoded, encoded.dense())
+    form = tiled_form(rows, columns, side, int(kept.sum()))
+    form = form.map_leaves(lambda leaf: replace(leaf, precision=precision))
+    assert encoded.form() == form
+    assert form.bytes == (stored_bytes(encoded),) * 2
+    assert form.packed_bytes.high <= form.bytes.high
+    made, stored = blank(describe(encoded)).state_dict(), encoded.state_dict()
+    assert [(n, t.shape, t.dtype) for n, t in made.items()] == [
+        (n, t.shape, t.dtype) for n, t in stored.items()
+    ]
+
+
+def test_tiles_by_hand() -> None:
+    # 300 x 40 has 19 rows of 3 tiles; 20 kept take 256 numbers and a byte each, and 20 starts.
+    form = tiled_form(300, 40, 16, 20)
+    assert form.bytes.low == 20 * (4 * 256 + 1) + 20
+    # columns of 2 bits and starts of 5 are 140 bits; one bit for each of 57 places is less
+    assert form.packed_bytes.low == 20 * 4 * 256 + 8
+    assert form.product_operations.low == 20 * 256
+    assert tiled_form(300, 40, 16, 57) == dense_form(300, 40), "what is full is dense"
+
+
+def test_a_sum_is_read_priced_and_kept_as_both_its_parts() -> None:
+    generator = torch.Generator().manual_seed(0)
+    values, kept = torch.randn(9, 7, generator=generator), torch.rand(9, 7, generator=generator)
+    factors = (DenseMatrix(torch.randn(n, 2, generator=generator)) for n in (9, 7))
+    low_rank, sparse = LowRankMatrix(*factors), keep(values, kept < 0.2)
+    both = SumMatrix(low_rank, sparse)
+    assert_acts_as(both, low_rank.dense() + sparse.dense())
+    assert both.form() == Sum(low_rank.form(), sparse.form())
+    assert both.form().bytes.low == stored_bytes(both)
+    assert both.form().row_operations == low_rank.form().row_operations
+    assert leaves(both) == [low_rank.left, low_rank.right, sparse]
+    again = blank(describe(both))
+    again.load_state_dict(both.state_dict(), assign=True)
+    assert torch.equal(again.dense(), both.dense())
+    assert isinstance(map_leaves(both, lambda leaf: leaf), SumMatrix)

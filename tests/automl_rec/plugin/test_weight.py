@@ -43,6 +43,13 @@ def test_assigned_values_are_those_of_the_matrix() -> None:
     assert torch.equal(made.matrix.dense(), values)
 
 
+def test_a_stored_weight_takes_no_values() -> None:
+    made = weight()
+    made.freeze()
+    with pytest.raises(TypeError, match="a DenseMatrix takes no values"):
+        made.assign(torch.zeros(30, 40))
+
+
 def test_a_limited_weight_is_sparse_from_the_start_and_priced_up_to_its_limit() -> None:
     made = weight(limit=60)
     assert not made.matrix.dense().any()

@@ -4,10 +4,12 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl_rec.plugin import COMPRESSIONS, Component, Kind
+from automl_rec.plugin import COMPRESSIONS, Component, Integer, Kind
 from automl_rec.space.combining import ORDER, Combining
 
 PAIRS: list[tuple[Kind, str]] = [(kind, name) for kind in ORDER for name in ("a", "b", "c")]
+
+TRAINED = {"epochs": Integer(1, 2, 1)}
 
 
 @st.composite
@@ -19,6 +21,10 @@ def component(draw: st.DrawFn, kind: Kind, name: str) -> Component:
         source="s",
         implementation="nowhere:Nothing",
         compressible=draw(st.frozensets(st.sampled_from(sorted(COMPRESSIONS)))),
+        training=draw(st.sampled_from([{}, {"epochs": Integer(1, 2, 1)}]))
+        if kind == "model"
+        else {},
+        in_training=kind in ("rank", "sparsity") and draw(st.booleans()),
         excludes=draw(st.dictionaries(st.sampled_from(PAIRS), st.just("why"), max_size=2)),
     )
 
@@ -43,6 +49,7 @@ def listed(rules: Combining) -> list[dict[Kind, str]]:
         parts = [rules.descriptions[kind][name] for kind, name in chosen.items()]
         acting = {kind for kind in COMPRESSIONS & parts[0].compressible if rules.descriptions[kind]}
         clash = any((b.kind, b.name) in a.excludes for a in parts for b in parts)
+        clash = clash or (not parts[0].training and any(part.in_training for part in parts))
         if set(chosen) == {"model", *acting} and not clash:
             found.append(chosen)
     return found

@@ -29,6 +29,21 @@ def test_it_moves_as_torchs_own(betas: tuple[float, float]) -> None:
     assert not torch.equal(ours[1].detach(), start[1])
 
 
+def test_what_is_forgotten_starts_anew() -> None:
+    part, fresh = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
+    adam = Adam([part], 0.1)
+    for _ in range(5):
+        part.grad = torch.ones(3)
+        adam.step()
+    adam.forget(part, torch.tensor([True, False, False]))
+    adam.forget(fresh, torch.ones(3, dtype=torch.bool))  # of another optimiser: nothing is known
+    before = part.detach().clone()
+    part.grad = torch.zeros(3)
+    adam.step()
+    assert part[0] == before[0]
+    assert (part[1:] != before[1:]).all()
+
+
 @pytest.mark.slow
 def test_a_step_imports_no_compiler() -> None:
     program = (

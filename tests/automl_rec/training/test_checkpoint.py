@@ -55,3 +55,9 @@ def test_entries_kept_counts_what_masks_leave() -> None:
     first, second = matrix([[1.0, 2.0]]), matrix([[1.0], [2.0], [3.0]])
     second.mask = torch.tensor([[0.0], [1.0], [0.0]])
     assert entries_kept(nn.ModuleList([first, second])) == 3
+
+
+def test_an_entry_that_is_weighed_down_counts_in_part() -> None:
+    weighed = matrix([[1.0, 2.0]])
+    weighed.mask = torch.tensor([[1.0, 0.25]])
+    assert entries_kept(weighed) == 1.25

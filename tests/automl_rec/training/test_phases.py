@@ -130,7 +130,7 @@ def run(
         validate,
         settings=settings,
         seed=5,
-        cycle=cycle,
+        cycles=() if cycle is None else (cycle,),
         report=report,
         seconds=seconds,
         file=file,
@@ -274,3 +274,54 @@ def test_a_phase_cut_short_by_time_is_gone_on_with(tmp_path: Path) -> None:
     state = whole.state_dict()
     assert not torch.equal(cut.items, whole.items)
     assert all(torch.equal(tensor, state[name]) for name, tensor in resumed.state_dict().items())
+
+
+def test_a_phase_may_leave_its_last_weights_without_patience() -> None:
+    class Pressing(TwoPhases):
+        phases: ClassVar = (Phase("press", 0.5, end="last"), Phase("tune", 0.5))
+
+        def begin(self, phase: Phase, generator: torch.Generator) -> None:
+            super().begin(phase, generator)
+            self.found = self.model.items.detach().clone()
+
+        def end(self, phase: Phase) -> None:
+            super().end(phase)
+            self.last = self.seen
+
+        def after_step(self, step: Step) -> None:
+            super().after_step(step)
+            self.seen = self.model.items.detach().clone()
+
+    model = Popularity()
+    cycle = Pressing(model)
+    run(model, cycle, patience=1)
+    assert cycle.found is not None
+    assert torch.equal(cycle.found, cycle.last)
+    begun = cycle.told.index("end press")
+    per_epoch = int(cycle.told[1].split()[3]) // 5
+    assert sum(line.startswith("step") for line in cycle.told[:begun]) == 5 * per_epoch
+
+
+def test_what_has_passed_is_told_in_steps_or_in_time_whichever_ends_first() -> None:
+    class Timed(TwoPhases):
+        def __init__(self, model: Popularity) -> None:
+            super().__init__(model)
+            self.steps: list[Step] = []
+
+        def after_step(self, step: Step) -> None:
+            super().after_step(step)
+            self.steps.append(step)
+            if step.time_passed:
+                time.sleep(0.01)
+
+    model = Popularity()
+    unlimited, limited = Timed(model), Timed(Popularity())
+    run(model, unlimited)
+    assert all(step.passed == step.number / step.total for step in unlimited.steps)
+    run(limited.model, limited, seconds=1.0, epochs=10_000, patience=10_000)
+    last = limited.told.index("begin again") - 2
+    for steps in (limited.steps[:last], limited.steps[last:]):
+        assert all(step.passed == min(step.time_passed, 1.0) for step in steps)
+        assert [step.passed for step in steps] == sorted(step.passed for step in steps)
+    assert limited.steps[-1].passed > 0.8
+    assert limited.steps[-1].number < 0.1 * limited.steps[-1].total

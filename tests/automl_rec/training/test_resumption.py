@@ -56,8 +56,7 @@ def run(
         validate,
         settings=settings,
         seed=3,
-        sparsity=made.sparsity,
-        weights=made.prunable,
+        cycles=made.cycles,
         report=report,
         file=None if path is None else TrainingFile(path, identity),
     )

@@ -1,3 +1,4 @@
+import itertools
 import math
 import time
 from collections.abc import Mapping
@@ -13,10 +14,12 @@ from automl_rec.plugin import (
     DivergenceError,
     Form,
     GradientModel,
+    LifeCycle,
     Pairs,
     Requests,
     Sampling,
     Sparsity,
+    Step,
     TrainableMatrix,
     Weight,
 )
@@ -220,25 +223,16 @@ def test_leaving_the_finite_numbers_is_an_error_with_epoch_and_learning_rate(
 class Shrinking(Sparsity):
     """Masks one more of six entries after each of its steps."""
 
-    def __init__(self, every: int, *, acts: bool = True) -> None:
-        self.every, self.acts = every, acts
-        self.told: list[int] = []
-        self.matrix = TrainableMatrix(1, 1)
+    def __init__(self, model: Valley, every: int) -> None:
+        self.every = every
+        self.told: list[tuple[int, int]] = []
+        assert isinstance(model.weight.matrix, TrainableMatrix)
+        self.matrix = model.weight.matrix
 
-    @property
-    def masks_in_training(self) -> bool:
-        return self.acts
-
-    def begin(self, weights: Mapping[str, Weight], total_steps: int) -> None:
-        self.told.append(total_steps)
-        matrix = weights["valley"].matrix
-        assert isinstance(matrix, TrainableMatrix)
-        self.matrix = matrix
-
-    def after_step(self, step: int) -> None:
-        self.told.append(step)
-        if step % self.every == 0:
-            kept = torch.arange(6) >= step // self.every
+    def after_step(self, step: Step) -> None:
+        self.told.append((step.number, step.total))
+        if step.number % self.every == 0:
+            kept = torch.arange(6) >= step.number // self.every
             self.matrix.mask = kept.float().reshape(2, 3)
 
     def price(self, forms: Mapping[str, Form]) -> dict[str, Form]:
@@ -248,35 +242,26 @@ class Shrinking(Sparsity):
         pass
 
 
-def masked(model: Valley) -> dict[str, Weight]:
-    return {"valley": model.weight}
-
-
-def test_a_sparsity_is_told_all_steps_then_each() -> None:
-    model, sparsity = Valley(), Shrinking(1000)
-    run(model, sparsity=sparsity, weights=masked(model), epochs=2)
-    assert sparsity.told == [2 * STEPS, *range(1, 2 * STEPS + 1)]
-
-
-def test_a_sparsity_that_acts_after_training_is_left_alone() -> None:
-    model, sparsity = Valley(), Shrinking(1, acts=False)
-    run(model, sparsity=sparsity, weights=masked(model))
-    assert sparsity.told == []
+def test_a_sparsity_is_told_of_every_step() -> None:
+    model = Valley()
+    sparsity = Shrinking(model, 1000)
+    run(model, cycles=(sparsity,), epochs=2)
+    assert sparsity.told == [(step, 2 * STEPS) for step in range(1, 2 * STEPS + 1)]
 
 
 def test_fewer_entries_replace_a_better_state_that_was_larger() -> None:
-    model, sparsity = Valley(), Shrinking(STEPS)  # one entry less after every epoch
-    training, script = run(
-        model, 5.0, 4.0, 3.0, 2.0, 1.0, patience=1, sparsity=sparsity, weights=masked(model)
-    )
+    model = Valley()
+    sparsity = Shrinking(model, STEPS)  # one entry less after every epoch
+    training, script = run(model, 5.0, 4.0, 3.0, 2.0, 1.0, patience=1, cycles=(sparsity,))
     assert training.stopped is None
     assert torch.equal(values(model), script.seen[4])
     assert int((values(model) != 0).sum()) == 1
 
 
 def test_among_states_of_one_size_the_best_comes_back_with_its_mask() -> None:
-    model, sparsity = Valley(), Shrinking(3 * STEPS)  # one entry less after epoch 3
-    _, script = run(model, 9.0, 9.0, 1.0, 3.0, 2.0, sparsity=sparsity, weights=masked(model))
+    model = Valley()
+    sparsity = Shrinking(model, 3 * STEPS)  # one entry less after epoch 3
+    _, script = run(model, 9.0, 9.0, 1.0, 3.0, 2.0, cycles=(sparsity,))
     assert torch.equal(values(model), script.seen[3])
     assert int((values(model) != 0).sum()) == 5
 
@@ -294,3 +279,46 @@ def test_parameters_outside_weights_train_too() -> None:
     model = Normed()
     run(model)
     assert not torch.equal(model.norm.weight.detach(), torch.ones(3))
+
+
+class Reopening(LifeCycle):
+    """Shuts an entry for some steps, and notes its value and that of its neighbour."""
+
+    def __init__(self, model: Valley, *, straight: bool = False) -> None:
+        assert isinstance(model.weight.matrix, TrainableMatrix)
+        self.matrix, self.seen = model.weight.matrix, list[Tensor]()
+        self.matrix.mask = torch.ones(2, 3)
+        self.matrix.straight = straight
+
+    def after_backward(self, step: Step) -> None:
+        slopes = self.matrix.weight.grad
+        assert slopes is not None, "slopes are there before the optimiser's step"
+        assert self.matrix.mask is not None
+        self.seen.append(self.matrix.weight.detach().clone())
+        if step.number >= 6:
+            slopes.zero_()
+
+    def after_step(self, step: Step) -> None:
+        assert self.matrix.mask is not None
+        if step.number == 3:
+            self.matrix.mask[0, 0] = 0.0
+        if step.number == 5:
+            self.matrix.mask[0, 0] = 1.0
+
+
+def test_a_masked_entry_rests_and_returns_without_its_past() -> None:
+    model = Valley()
+    cycle = Reopening(model)
+    run(model, epochs=1, cycles=(cycle,), batch_size=20)
+    moved = [(after - before)[0] for before, after in itertools.pairwise(cycle.seen)]
+    assert moved[2][0] != 0.0
+    assert [step[0].item() for step in moved[3:8]] == [0.0] * 5, "moments must not move it"
+    assert all(step[1] != 0.0 for step in moved[5:8]), "its neighbour goes on by its moments"
+
+
+def test_an_entry_behind_a_straight_mask_goes_on_learning() -> None:
+    model = Valley()
+    cycle = Reopening(model, straight=True)
+    run(model, epochs=1, cycles=(cycle,), batch_size=20)
+    moved = [(after - before)[0, 0] for before, after in itertools.pairwise(cycle.seen)]
+    assert all(step != 0.0 for step in moved[5:8])

@@ -6,7 +6,7 @@ import torch
 
 from automl_rec.builder import finalize
 from automl_rec.errors import Infeasible
-from automl_rec.plugin import Field, PlainTable, Step, Value
+from automl_rec.plugin import Field, Phase, PlainTable, Step, Value
 from automl_rec.price import price
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
@@ -69,7 +69,7 @@ def test_a_step_of_the_optimiser_is_followed_by_one_of_the_steps_and_a_rounding(
     assert isinstance(table, ComposedTable)
     (store,) = table.stores
     assert isinstance(store, SteppedRows)
-    embedding.begin(embedding.phases[0], torch.Generator().manual_seed(1))
+    embedding.begin(Phase("train"), torch.Generator().manual_seed(1))
     assert store.steps is not None
     assert [*embedding.owned()] == [store.steps]
     start = store.steps.detach().clone()
@@ -105,7 +105,7 @@ def test_without_write_back_rows_keep_what_is_less_than_a_step() -> None:
     embedding.adopt({"bits": 8})
     table = embedding.table(FIELDS["item"], torch.Generator().manual_seed(0))
     (weight,) = table.weights()
-    embedding.begin(embedding.phases[0], torch.Generator().manual_seed(1))
+    embedding.begin(Phase("train"), torch.Generator().manual_seed(1))
     before = weight.trainable.detach().clone()
     table.rows().sum().backward()
     embedding.after_step(Step(1, 10, 0.001, lambda: table.rows().square().sum()))
@@ -119,7 +119,7 @@ def test_rows_that_a_model_freezes_are_not_stepped() -> None:
     rows = torch.randn(500, 32, generator=torch.Generator().manual_seed(2))
     table.assign(rows)
     table.requires_grad_(False)
-    embedding.begin(embedding.phases[0], torch.Generator().manual_seed(1))
+    embedding.begin(Phase("train"), torch.Generator().manual_seed(1))
     embedding.after_step(Step(1, 10, 0.001, lambda: pytest.fail("there is nothing to learn")))
     assert torch.equal(table.rows(), rows)
 

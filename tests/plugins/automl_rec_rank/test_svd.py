@@ -1,12 +1,23 @@
+from typing import Any, Literal
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automl_rec.plugin import DenseMatrix, Infeasible, LowRankMatrix, Use, Weight, dense_form
+from automl_rec.plugin import (
+    DenseMatrix,
+    Infeasible,
+    LowRankMatrix,
+    TrainableMatrix,
+    Use,
+    Weight,
+    dense_form,
+)
+from automl_rec_rank.factors import LateFactors
 from automl_rec_rank.spectrum import Spectrum, leading_factors
-from automl_rec_rank.svd import Svd, most_ranks
+from automl_rec_rank.svd import Svd
 
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
@@ -42,30 +53,14 @@ def test_factors_are_balanced(shape: tuple[int, int]) -> None:
 def test_singular_values_of_zero_do_no_harm() -> None:
     left, right = Spectrum.of(torch.zeros(6, 4)).factors(2)
     assert not (left @ right.T).any()
-    assert Spectrum.of(torch.zeros(6, 4)).rank_of(0.9) == 1
     flat = torch.ones(6, 4)
     left, right = Spectrum.of(flat).factors(3)
     assert torch.allclose(left @ right.T, flat, atol=1e-6)
 
 
-def test_the_rank_of_an_energy_by_hand() -> None:
-    spectrum = Spectrum.of(torch.diag(torch.tensor([2.0, 1.0, 3.0])))  # squares 9, 4, 1 of 14
-    assert [spectrum.rank_of(e) for e in (0.3, 9 / 14, 0.7, 13 / 14, 0.95, 1.0)] == [
-        *(1, 1, 2, 2, 3, 3)
-    ]
-
-
-@given(shapes)
-def test_a_rank_pays_while_its_factors_hold_fewer_numbers(shape: tuple[int, int]) -> None:
-    rows, columns = shape
-    most = most_ranks(rows, columns)
-    assert most * (rows + columns) < rows * columns or most == 0
-    assert (most + 1) * (rows + columns) >= rows * columns
-
-
-def weight(rows: int, columns: int, *, zero_diagonal: bool = False) -> Weight:
+def weight(rows: int, columns: int, *, zero_diagonal: bool = False, scale: float = 1.0) -> Weight:
     made = Weight("w", rows, columns, "linear", Use(1.0), zero_diagonal=zero_diagonal)
-    made.assign(matrix(rows, columns).float())
+    made.assign(scale * matrix(rows, columns).float())
     made.freeze()
     return made
 
@@ -177,3 +172,130 @@ def test_of_a_weight_that_is_served_in_part_the_part_is_factored() -> None:
     left, right = Spectrum.of(matrix(40, 32)[:, :16].float()).factors(4)
     assert torch.allclose(weight.matrix.dense()[:, :16], left @ right.T, atol=1e-5)
     assert not weight.matrix.dense()[:, 16:].any()
+
+
+@pytest.mark.parametrize("allocation", ["global", "welore"])
+def test_a_budget_is_kept_within_its_price_and_hardly_left(
+    allocation: Literal["global", "welore"],
+) -> None:
+    shapes = {"a": (60, 20), "b": (30, 40), "c": (50, 50), "d": (1, 30)}
+    for budget in (0.3, 0.5, 0.8):
+        made = {name: weight(*shape) for name, shape in shapes.items()}
+        rank = Svd(allocation, budget=budget)
+        bounds = rank.price({name: w.price() for name, w in made.items()})
+        rank.compress(made)
+        forms = {name: w.matrix.form() for name, w in made.items()}
+        for name, form in forms.items():
+            assert bounds[name].bytes.low <= form.bytes.low <= bounds[name].bytes.high, name
+        limit = budget * (60 * 20 + 30 * 40 + 50 * 50)  # d cannot be factored
+        spent = sum(form.bytes.low for form in forms.values()) / 4 - 30
+        assert limit - 100 <= spent <= limit  # 100 numbers: the largest step, one rank of c
+
+
+def test_a_budget_of_one_weight_is_priced_exactly() -> None:
+    for budget in (0.1, 0.4, 0.79, 1.0):
+        made, rank = weight(60, 20), Svd("global", budget=budget)
+        (bounds,) = rank.price({"w": made.price()}).values()
+        rank.compress({"w": made})
+        assert made.matrix.form() == bounds, budget
+
+
+def test_of_equal_budgets_the_energies_of_all_weights_lose_least() -> None:
+    errors = []
+    for scheme in (Svd("uniform", ratio=0.25), Svd("global", budget=1 / 3)):
+        made = {"loud": weight(60, 20, scale=10.0), "quiet": weight(60, 20)}
+        whole = {name: w.matrix.dense().clone() for name, w in made.items()}
+        scheme.compress(made)
+        numbers = sum(w.matrix.form().bytes.low for w in made.values()) / 4
+        assert numbers <= 2 * 5 * 80
+        parts = ((w.matrix.dense() - whole[name]).square().sum() for name, w in made.items())
+        errors.append(float(sum(parts)))
+    assert errors[1] < errors[0]
+
+
+def test_a_block_triangle_is_factored_as_it_is_served() -> None:
+    made = Weight("w", 16, 16, "linear", Use(1.0))
+    made.assign(matrix(16, 16).float())
+    mask = torch.ones(16, 16)
+    mask[:8, 8:] = 0.0
+    assert isinstance(made.matrix, TrainableMatrix)
+    made.matrix.mask = mask
+    made.freeze()
+    Svd("uniform", ratio=0.25).compress({"w": made})
+    left, right = Spectrum.of(matrix(16, 16).float() * mask).factors(4)
+    assert torch.allclose(made.matrix.dense(), left @ right.T, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"allocation": "energy", "energy": 0.95}, {"allocation": "global", "budget": 0.7}]
+)
+def test_a_weight_at_its_identity_start_is_left_whole_or_loses_what_it_must(
+    setting: dict[str, Any],
+) -> None:
+    made = Weight("w", 20, 20, "linear", Use(1.0))
+    made.assign(torch.eye(20))
+    made.freeze()
+    Svd(**setting).compress({"w": made})
+    if setting["allocation"] == "energy":
+        assert isinstance(made.matrix, DenseMatrix)
+    else:
+        assert isinstance(made.matrix, LowRankMatrix)
+        assert float((made.matrix.dense() - torch.eye(20)).square().sum()) == pytest.approx(13)
+
+
+def test_the_last_share_of_a_training_may_train_the_factors() -> None:
+    scheme = Svd("uniform", ratio=0.25, tune=0.3)
+    assert [(phase.name, phase.share) for phase in scheme.phases] == [
+        ("whole", 0.7),
+        ("factors", 0.3),
+    ]
+    made = {
+        "w": Weight("w", 60, 20, "linear", Use(1.0)),
+        "row": Weight("row", 1, 9, "linear", Use()),
+    }
+    made["w"].assign(matrix(60, 20).float())
+    (priced, _) = scheme.price({name: weight.price() for name, weight in made.items()}).values()
+    scheme.join(made)
+    assert isinstance(made["row"].matrix, TrainableMatrix), "it cannot be factored"
+    late = made["w"].matrix
+    assert isinstance(late, LateFactors)
+    with torch.no_grad():
+        scheme.begin(scheme.phases[0], torch.Generator())
+        late.assign(3 * matrix(60, 20).float())
+        assert torch.equal(late.dense(), 3 * matrix(60, 20).float())
+        scheme.begin(scheme.phases[1], torch.Generator())
+        left, right = Spectrum.of(3 * matrix(60, 20).float()).factors(5)
+        assert torch.allclose(late.effective(), left @ right.T, atol=1e-4)
+        late.factors.left.mul_(2.0)
+    x, ids, indptr = matrix(4, 20).float(), torch.tensor([3, 3, 9]), torch.tensor([0, 1, 3])
+    late.multiply(x).sum().backward()
+    assert late.whole.weight.grad is None
+    assert late.factors.left.grad is not None
+    whole = late.dense()
+    assert torch.allclose(late.multiply(x), x @ whole.T, atol=1e-3)
+    assert torch.allclose(late.gather(ids), whole[ids], atol=1e-4)
+    assert torch.allclose(late.bag(indptr, ids)[1], whole[3] + whole[9], atol=1e-4)
+    assert torch.allclose(
+        late.project(matrix(4, 60).float()), matrix(4, 60).float() @ whole, atol=1e-3
+    )
+    assert late.form() == priced
+    for weight in made.values():
+        weight.freeze()
+    scheme.compress(made)
+    assert made["w"].matrix.form() == priced
+    assert torch.allclose(made["w"].matrix.dense(), 2 * left @ right.T, atol=1e-3)
+
+
+def test_what_was_not_tuned_yet_is_factored_in_the_end() -> None:
+    scheme = Svd("uniform", ratio=0.25, tune=0.3)
+    made = {"w": Weight("w", 60, 20, "linear", Use(1.0))}
+    made["w"].assign(matrix(60, 20).float())
+    scheme.join(made)
+    made["w"].freeze()
+    scheme.compress(made)
+    assert made["w"].matrix.form() == scheme.price({"w": made["w"].price()})["w"]
+
+
+def test_without_a_share_to_tune_nothing_acts_in_training() -> None:
+    assert not Svd("uniform").acts_in_training
+    assert Svd("uniform").phases == ()

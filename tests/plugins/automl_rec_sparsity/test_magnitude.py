@@ -1,4 +1,5 @@
-from typing import Literal
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import scipy.sparse as sp
@@ -6,16 +7,24 @@ import torch
 
 from automl_rec.plugin import (
     DenseMatrix,
+    Either,
     Form,
+    Interval,
+    Leaf,
     LowRankMatrix,
+    Precision,
+    Product,
+    Step,
     TrainableMatrix,
     Use,
     Weight,
     dense_form,
+    tiles_of,
 )
+from automl_rec_sparsity.kept_share import Scope
 from automl_rec_sparsity.magnitude import Magnitude
+from automl_rec_sparsity.selection import shape_densities
 
-Scope = Literal["uniform", "global"]
 SHAPES = {"a": (40, 30), "b": (8, 5), "c": (20, 200)}
 
 
@@ -90,6 +99,23 @@ def test_the_global_share_is_exact_in_total_and_within_its_price(
             assert (made[name].matrix.dense() != 0).any(1).all()
 
 
+@pytest.mark.parametrize("density", [0.01, 0.1, 0.7])
+def test_shares_by_shape_are_exact_and_cost_their_price(density: float) -> None:
+    made = weights()
+    priced = one_shot(density, "erk").price({name: w.price() for name, w in made.items()})
+    one_shot(density, "erk").compress(made)
+    shares = shape_densities(list(SHAPES.values()), density)
+    for (name, (rows, columns)), share in zip(SHAPES.items(), shares, strict=True):
+        assert kept(made[name]) == round(share * rows * columns)
+        assert made[name].matrix.form().bytes == priced[name].bytes
+
+
+def test_shares_by_shape_are_open_where_values_decide_a_rank() -> None:
+    leaf = dense_form(40, 30)
+    priced = one_shot(0.1, "erk").price({"a": Either(leaf, Product(leaf, leaf)), "b": leaf})
+    assert priced["b"].leaves()[0].entries == Interval(0, 1200)
+
+
 def test_the_global_price_of_one_matrix_is_exact() -> None:
     priced = one_shot(0.1, "global").price({"a": dense_form(40, 30)})
     assert priced == one_shot(0.1).price({"a": dense_form(40, 30)})
@@ -142,16 +168,20 @@ def gradual(density: float, scope: Scope = "uniform") -> Magnitude:
     return Magnitude(density, "gradual", scope, start=0.1, end=0.8, every=3)
 
 
+def step_of(number: int, total: int) -> Step:
+    return Step(number, total, 0.01, lambda: torch.zeros(()))
+
+
 def mask_of(weight: Weight) -> torch.Tensor:
     assert isinstance(weight.matrix, TrainableMatrix)
     assert weight.matrix.mask is not None
     return weight.matrix.mask
 
 
-@pytest.mark.parametrize("scope", ["uniform", "global"])
+@pytest.mark.parametrize("scope", ["uniform", "erk", "global"])
 def test_masks_only_shrink_and_end_at_the_density(scope: Scope) -> None:
     made, sparsity = weights(stored=False), gradual(0.1, scope)
-    sparsity.begin(made, 50)
+    sparsity.join(made)
     generator = torch.Generator().manual_seed(1)
     left = [sum(int(mask_of(w).sum()) for w in made.values())]
     for step in range(1, 51):
@@ -159,12 +189,18 @@ def test_masks_only_shrink_and_end_at_the_density(scope: Scope) -> None:
             for weight in made.values():
                 noise = torch.randn(weight.rows, weight.columns, generator=generator)
                 weight.trainable.add_(0.1 * noise)
-        sparsity.after_step(step)
+        sparsity.after_step(step_of(step, 50))
         left.append(sum(int(mask_of(w).sum()) for w in made.values()))
     assert left == sorted(left, reverse=True)
     assert left[0] == sum(rows * columns for rows, columns in SHAPES.values())
-    exact = sum(round(0.1 * rows * columns) for rows, columns in SHAPES.values())
-    assert left[40] == left[-1] == (exact if scope == "uniform" else round(0.1 * left[0]))
+    sizes = [rows * columns for rows, columns in SHAPES.values()]
+    by_shape = zip(shape_densities(list(SHAPES.values()), 0.1), sizes, strict=True)
+    expected = {
+        "uniform": sum(round(0.1 * size) for size in sizes),
+        "erk": sum(round(share * size) for share, size in by_shape),
+        "global": round(0.1 * sum(sizes)),
+    }
+    assert left[40] == left[-1] == expected[scope]
     assert len(set(left)) > 8, "gradually"
 
 
@@ -173,42 +209,42 @@ def test_a_masked_entry_returns_when_the_others_fall_behind() -> None:
     with torch.no_grad():
         weight.trainable.copy_(torch.tensor([[4.0, 3.0, 2.0, 1.0]]))
     sparsity = Magnitude(0.5, "gradual", "uniform", start=0.0, end=1.0, every=1)
-    sparsity.begin({"w": weight}, 10)
+    sparsity.join({"w": weight})
     for step in range(1, 10):
-        sparsity.after_step(step)
+        sparsity.after_step(step_of(step, 10))
     assert mask_of(weight).tolist() == [[1.0, 1.0, 0.0, 0.0]]
     with torch.no_grad():
         weight.trainable[0, 0] = 0.1
-    sparsity.after_step(10)
+    sparsity.after_step(step_of(10, 10))
     assert mask_of(weight).tolist() == [[0.0, 1.0, 1.0, 0.0]]
 
 
 def test_masks_stay_once_the_schedule_has_ended() -> None:
     made, sparsity = weights(stored=False), gradual(0.1)
-    sparsity.begin(made, 50)
+    sparsity.join(made)
     for step in range(1, 41):
-        sparsity.after_step(step)
+        sparsity.after_step(step_of(step, 50))
     before = mask_of(made["a"]).clone()
     with torch.no_grad():
         made["a"].trainable.neg_().add_(5.0)
     for step in range(41, 51):
-        sparsity.after_step(step)
+        sparsity.after_step(step_of(step, 50))
     assert torch.equal(mask_of(made["a"]), before)
 
 
 def test_density_one_masks_nothing() -> None:
     made, sparsity = weights(stored=False), gradual(1.0)
-    sparsity.begin(made, 50)
+    sparsity.join(made)
     for step in range(1, 51):
-        sparsity.after_step(step)
+        sparsity.after_step(step_of(step, 50))
     assert all(bool((mask_of(weight) == 1).all()) for weight in made.values())
 
 
 def test_a_training_that_ended_early_is_pruned_to_the_full() -> None:
     made, sparsity = weights(stored=False), gradual(0.1)
-    sparsity.begin(made, 50)
+    sparsity.join(made)
     for step in range(1, 21):
-        sparsity.after_step(step)
+        sparsity.after_step(step_of(step, 50))
     assert mask_of(made["a"]).sum() > 0.1 * 1200
     for weight in made.values():
         weight.freeze()
@@ -216,6 +252,69 @@ def test_a_training_that_ended_early_is_pruned_to_the_full() -> None:
     assert [kept(w) for w in made.values()] == [120, 4, 400]
 
 
-def test_only_gradual_pruning_masks_in_training() -> None:
-    assert gradual(0.1).masks_in_training
-    assert not one_shot(0.1).masks_in_training
+def test_only_gradual_pruning_acts_in_training() -> None:
+    assert gradual(0.1).acts_in_training
+    assert not one_shot(0.1).acts_in_training
+
+
+@pytest.mark.parametrize("block", [4, 16])
+@pytest.mark.parametrize("density", [0.1, 0.6])
+def test_squares_stay_or_go_as_one(density: float, block: int) -> None:
+    made, plain = weights(), weights()
+    scheme = Magnitude(density, "one-shot", "uniform", block=block)
+    priced = scheme.price({name: w.price() for name, w in made.items()})
+    scheme.compress(made)
+    for name in SHAPES:
+        values, dense = plain[name].matrix.dense(), made[name].matrix.dense()
+        squares = tiles_of(values, block).norm(dim=1)
+        stay = tiles_of(dense, block).any(1)
+        assert int(stay.sum()) == round(density * len(squares))
+        assert torch.equal(tiles_of(dense, block)[stay], tiles_of(values, block)[stay])
+        assert made[name].matrix.form() == priced[name]
+        assert not stay.all() or torch.equal(dense, values)
+        if stay.any() and not stay.all():
+            assert squares[stay].min() >= squares[~stay].max()
+
+
+def test_squares_are_masked_as_one_in_training() -> None:
+    made = weights(stored=False)
+    scheme = Magnitude(0.25, "gradual", "uniform", 0.1, 0.8, 3, block=4)
+    scheme.join(made)
+    for step in range(1, 51):
+        scheme.after_step(step_of(step, 50))
+    whole = tiles_of(mask_of(made["c"]), 4).sum(1)
+    assert set(whole.tolist()) == {0.0, 16.0}
+    assert int((whole == 16).sum()) == round(0.25 * len(whole))
+
+
+def _coded(leaf: Leaf, precision: Precision) -> Leaf:
+    return replace(leaf, precision=precision)
+
+
+def test_squares_of_factors_are_priced_between_the_least_and_the_largest_rank() -> None:
+    def factor(rank: Interval) -> Leaf:
+        return Leaf(Interval(60, 60), rank, rank.times(60))
+
+    scheme = Magnitude(0.4, "one-shot", "uniform", block=4)
+    (bounds,) = scheme.price({"a": factor(Interval(1, 9))}).values()
+    precisions: tuple[Precision, ...] = ("fp32", "int8", "int4")
+    for precision in precisions:
+        coded = partial(_coded, precision=precision)
+        low, high = bounds.map_leaves(coded).bytes
+        for rank in range(1, 10):
+            (exact,) = scheme.price({"a": factor(Interval(rank, rank))}).values()
+            assert low <= exact.map_leaves(coded).bytes.low <= high
+
+
+def test_where_time_ends_a_training_first_the_schedule_goes_by_time() -> None:
+    made, sparsity = weights(stored=False), gradual(0.1)
+    sparsity.join(made)
+    left = []
+    for number in range(1, 31):
+        passed = number / 30
+        step = Step(number, 10_000, 0.01, lambda: torch.zeros(()), time_passed=passed)
+        sparsity.after_step(step)
+        left.append(sum(int(mask_of(w).sum()) for w in made.values()))
+    assert left[0] == sum(rows * columns for rows, columns in SHAPES.values())
+    assert left[23] == left[-1] == 120 + 4 + 400, "from 0.8 of the time on"
+    assert len(set(left)) > 5
