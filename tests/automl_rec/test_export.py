@@ -28,7 +28,9 @@ from automl_rec.space.configuration import Chosen, Configuration
 CONFIGURATION = Configuration(
     Chosen("ease", {"regularization": 20.0}),
     rank=Chosen("full"),
-    sparsity=Chosen("magnitude", {"density": 0.2, "mode": "one-shot", "scope": "uniform"}),
+    sparsity=Chosen(
+        "magnitude", {"density": 0.2, "mode": "one-shot", "scope": "uniform", "block": 1}
+    ),
 )
 
 

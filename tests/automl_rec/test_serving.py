@@ -23,7 +23,9 @@ from automl_rec.space.configuration import Chosen, Configuration
 
 SPARSE = Configuration(
     Chosen("ease", {"regularization": 20.0}),
-    sparsity=Chosen("magnitude", {"density": 0.02, "mode": "one-shot", "scope": "uniform"}),
+    sparsity=Chosen(
+        "magnitude", {"density": 0.02, "mode": "one-shot", "scope": "uniform", "block": 1}
+    ),
 )
 ROWS = Configuration(Chosen("fm", {"width": 4, "regularization": 1e-6}))
 HEADER = "automl_rec"
