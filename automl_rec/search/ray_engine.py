@@ -30,6 +30,7 @@ import psutil
 from automl_rec.data import Prepared
 from automl_rec.data.travel import Files, packed
 from automl_rec.errors import AutomlRecError, StudyFailedError
+from automl_rec.objectives.amount import amount
 from automl_rec.search.desk import Desk
 from automl_rec.search.engine import Event, Failed, Finished, Job, Reported, Setup, Started
 from automl_rec.search.local import (
@@ -339,6 +340,24 @@ class _Cluster:
                 f"and name it with --address HOST:PORT."
             ) from error
         self._joined = True
+        self._require_machine()
+
+    def _require_machine(self) -> None:
+        """Refuses trials that would wait for ever.
+
+        Raises:
+            StudyFailedError: no machine is large enough for one.
+        """
+        asked, nodes = self._bundle(), ray.nodes()  # type: ignore[no-untyped-call]
+        machines = [node["Resources"] for node in nodes if node["Alive"]]
+        if any(all(has.get(n, 0) >= asked[n] for n in asked) for has in machines):
+            return
+        most = {name: max((has.get(name, 0.0) for has in machines), default=0.0) for name in asked}
+        raise StudyFailedError(
+            f"A trial needs {_in_words(asked)}, all on one machine; the most that any machine of "
+            f"the Ray cluster has is {_in_words(most)}. Ask for less under resources in the space, "
+            f"or start a larger machine before the search."
+        )
 
     def _init(self) -> None:
         options: dict[str, Any] = {
@@ -436,13 +455,25 @@ class _Cluster:
         return variables
 
     def _request(self) -> tune.PlacementGroupFactory:
+        return tune.PlacementGroupFactory([self._bundle()], strategy="SPREAD")
+
+    def _bundle(self) -> dict[str, float]:
+        """What Ray is asked for one trial."""
         resources = self._resources
         bundle = {"CPU": float(self._cpus), **resources.custom}
         if resources.gpus:
             bundle["GPU"] = resources.gpus
         if resources.memory:
             bundle["memory"] = float(resources.memory)
-        return tune.PlacementGroupFactory([bundle], strategy="SPREAD")
+        return bundle
+
+
+def _in_words(resources: Mapping[str, float]) -> str:
+    """Resources as Ray names them, such as ``2 CPU, 1 GPU, memory 4.00 GB``."""
+    return ", ".join(
+        f"memory {amount(held, 'B')}" if name == "memory" else f"{held:g} {name}"
+        for name, held in resources.items()
+    )
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -330,6 +330,39 @@ def test_a_cluster_that_is_not_there_is_an_error(
         setup = Setup("", (), "", "")
         with pytest.raises(StudyFailedError, match=r"Ray cannot be reached .* ray start --head"):
             engine.open(setup)
+
+
+@pytest.mark.parametrize(
+    ("resources", "asked", "most"),
+    [
+        (Resources(cpus=3), "3 CPU", "2 CPU"),
+        (Resources(cpus=2, gpus=0.5), "2 CPU, 0.5 GPU", "2 CPU, 0 GPU"),
+        (Resources(cpus=1, memory=9 * 10**14), "1 CPU, memory 900 TB", r"2 CPU, memory \d\S* GB"),
+        (Resources(cpus=1, custom={"ticket": 2}), "1 CPU, 2 ticket", "2 CPU, 1 ticket"),
+    ],
+)
+def test_a_trial_that_no_machine_can_hold_is_an_error(
+    cluster: Cluster, ground: Ground, resources: Resources, asked: str, most: str
+) -> None:
+    with closing(RayEngine(1, ground.folder / "logs", resources, cluster.address)) as engine:
+        expected = f"needs {asked}, all on one machine; the most .* has is {most}. Ask for less"
+        with pytest.raises(StudyFailedError, match=expected):
+            engine.open(ground.setup)
+
+
+def test_parts_on_several_machines_hold_no_trial(cluster: Cluster, ground: Ground) -> None:
+    gifted = cluster.add_node(num_cpus=1, resources={"gift": 1})
+    logs, resources = ground.folder / "logs", Resources(cpus=1, custom={"gift": 1})
+    try:
+        with closing(RayEngine(1, logs, resources, cluster.address)) as engine:
+            engine.open(ground.setup)
+        with (
+            closing(RayEngine(1, logs, replace(resources, cpus=2), cluster.address)) as engine,
+            pytest.raises(StudyFailedError, match="needs 2 CPU, 1 gift, all on one machine"),
+        ):
+            engine.open(ground.setup)
+    finally:
+        cluster.remove_node(gifted)
 
 
 def plain(trials: Sequence[TrialRecord]) -> set[tuple[object, ...]]:
