@@ -26,6 +26,7 @@ class Claims:
     def __init__(self, key: int, name: str, database: Database, mirror: Mirror) -> None:
         self._key, self._name = key, name
         self._database, self._mirror = database, mirror
+        self._ran, self._counted = 0, -1
 
     def join(
         self,
@@ -194,14 +195,19 @@ class Claims:
         return query.order_by(*_OLDEST)
 
     def _room(self, connection: Connection) -> int | None:
-        ran = and_(TrialRow.study_id == self._key, TrialRow.worker.is_not(None))
-        done = select(func.count()).select_from(TrialRow).where(ran).scalar_subquery()
+        # Trials stay, in the order of their numbers: those counted once are not read again.
+        new = and_(TrialRow.study_id == self._key, TrialRow.number > self._counted)
+        ran = select(func.count(TrialRow.worker)).where(new).scalar_subquery()
+        last = select(func.max(TrialRow.number)).where(new).scalar_subquery()
         here = RunningRow.study_id == self._key
         running = select(func.count()).select_from(RunningRow).where(here).scalar_subquery()
-        query = select(StudyRow.budget, done + running).where(StudyRow.id == self._key)
-        budget, taken = connection.execute(query).one()
+        # Asked at once: a trial that ends meanwhile must not count twice.
+        query = select(StudyRow.budget, running, ran, last).where(StudyRow.id == self._key)
+        budget, on_their_way, counted, number = connection.execute(query).one()
+        if number is not None:
+            self._ran, self._counted = self._ran + int(counted), int(number)
         limit = budget.get("trials")
-        return None if limit is None else int(limit) - int(taken)
+        return None if limit is None else int(limit) - self._ran - int(on_their_way)
 
     def _has(self, connection: Connection, table: type[TrialRow | RunningRow], digest: str) -> bool:
         query = select(table.uuid).where(table.study_id == self._key, table.digest == digest)
