@@ -141,7 +141,7 @@ class Claims:
             return None
 
         # Most often there is none: then nobody else is kept from writing.
-        if not self._database.rows(self._of_others(worker).limit(1)):
+        if not self._database.read(lambda connection: self._waits(connection, worker)):
             return None
         return self._database.write(waiting)
 
@@ -189,10 +189,22 @@ class Claims:
         query = select(WorkerRow.__table__).where(self._here).order_by(WorkerRow.id)
         return [worker_of(dict(row)) for row in connection.execute(query).mappings()]
 
+    def _waits(self, connection: Connection, worker: int) -> bool:
+        """Whether a trial of others is nobody's, or its process is lost."""
+        query = select(RunningRow.owner).where(*self._others(worker)).distinct()
+        owners = set(connection.execute(query).scalars())
+        if not owners or None in owners:
+            return bool(owners)
+        now = self._database.now(connection)
+        return any(w.gone(now) for w in self._workers(connection) if w.number in owners)
+
     def _of_others(self, worker: int) -> Select[*tuple[Any, ...]]:
-        others = or_(RunningRow.owner.is_(None), RunningRow.owner != worker)
-        query = select(RunningRow.__table__).where(RunningRow.study_id == self._key, others)
+        query = select(RunningRow.__table__).where(*self._others(worker))
         return query.order_by(*_OLDEST)
+
+    def _others(self, worker: int) -> tuple[Any, Any]:
+        others = or_(RunningRow.owner.is_(None), RunningRow.owner != worker)
+        return RunningRow.study_id == self._key, others
 
     def _room(self, connection: Connection) -> int | None:
         # Trials stay, in the order of their numbers: those counted once are not read again.

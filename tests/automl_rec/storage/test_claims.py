@@ -129,6 +129,18 @@ def test_what_a_leaving_process_ran_waits_for_the_next(study: StoredStudy) -> No
     assert claims.adopt(other) is None
 
 
+def test_a_process_sees_that_nothing_waits_while_another_writes(study: StoredStudy) -> None:
+    claims, found = study.claims, list[object]()
+    claims.claim(running("a"), claims.join(HERE))
+    other = claims.join(ELSEWHERE, "worker")
+    looks = threading.Thread(target=lambda: found.append(claims.adopt(other)), daemon=True)
+    with study._database.writing() as connection:
+        study._mirror.study_id(connection, study.manifest.name)
+        looks.start()
+        looks.join(timeout=10)
+        assert found == [None]
+
+
 @pytest.mark.parametrize("lost", [ENDED, ELSEWHERE])
 def test_what_a_lost_process_ran_is_adopted_once(study: StoredStudy, lost: Owner) -> None:
     claims = study.claims
