@@ -29,6 +29,7 @@ class Claims:
     def __init__(self, key: int, name: str, database: Database, mirror: Mirror) -> None:
         self._key, self._name = key, name
         self._database, self._mirror = database, mirror
+        self._ran, self._counted = 0, -1
 
     def join(
         self,
@@ -148,7 +149,7 @@ class Claims:
             return None
 
         # Most often there is none: then nobody else is kept from writing.
-        if not self._database.rows(self._of_others(worker).limit(1)):
+        if not self._database.read(lambda connection: self._waits(connection, worker)):
             return None
         return self._database.write(waiting)
 
@@ -196,20 +197,37 @@ class Claims:
         query = select(WorkerRow.__table__).where(self._here).order_by(WorkerRow.id)
         return [worker_of(dict(row)) for row in connection.execute(query).mappings()]
 
+    def _waits(self, connection: Connection, worker: int) -> bool:
+        """Whether a trial of others is nobody's, or its process is lost."""
+        query = select(RunningRow.owner).where(*self._others(worker)).distinct()
+        owners = set(connection.execute(query).scalars())
+        if not owners or None in owners:
+            return bool(owners)
+        now = self._database.now(connection)
+        return any(w.gone(now) for w in self._workers(connection) if w.number in owners)
+
     def _of_others(self, worker: int) -> Select[*tuple[Any, ...]]:
-        others = or_(RunningRow.owner.is_(None), RunningRow.owner != worker)
-        query = select(RunningRow.__table__).where(RunningRow.study_id == self._key, others)
+        query = select(RunningRow.__table__).where(*self._others(worker))
         return query.order_by(*_OLDEST)
 
+    def _others(self, worker: int) -> tuple[Any, Any]:
+        others = or_(RunningRow.owner.is_(None), RunningRow.owner != worker)
+        return RunningRow.study_id == self._key, others
+
     def _room(self, connection: Connection) -> int | None:
-        ran = and_(TrialRow.study_id == self._key, TrialRow.worker.is_not(None))
-        done = select(func.count()).select_from(TrialRow).where(ran).scalar_subquery()
+        # Trials stay, in the order of their numbers: those counted once are not read again.
+        new = and_(TrialRow.study_id == self._key, TrialRow.number > self._counted)
+        ran = select(func.count(TrialRow.worker)).where(new).scalar_subquery()
+        last = select(func.max(TrialRow.number)).where(new).scalar_subquery()
         here = RunningRow.study_id == self._key
         running = select(func.count()).select_from(RunningRow).where(here).scalar_subquery()
-        query = select(StudyRow.budget, done + running).where(StudyRow.id == self._key)
-        budget, taken = connection.execute(query).one()
+        # Asked at once: a trial that ends meanwhile must not count twice.
+        query = select(StudyRow.budget, running, ran, last).where(StudyRow.id == self._key)
+        budget, on_their_way, counted, number = connection.execute(query).one()
+        if number is not None:
+            self._ran, self._counted = self._ran + int(counted), int(number)
         limit = budget.get("trials")
-        return None if limit is None else int(limit) - int(taken)
+        return None if limit is None else int(limit) - self._ran - int(on_their_way)
 
     def _has(self, connection: Connection, table: type[TrialRow | RunningRow], digest: str) -> bool:
         query = select(table.uuid).where(table.study_id == self._key, table.digest == digest)

@@ -18,7 +18,7 @@ import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy import Connection, MetaData, Table, func, insert, select
+from sqlalchemy import Connection, MetaData, Table, insert, select
 
 from automl_rec.errors import StorageError, StudyMismatchError
 from automl_rec.objectives.objective import Objective
@@ -136,8 +136,10 @@ class Mirror:
 
     def _next_number(self, connection: Connection, study_id: int) -> int:
         trials = self._tables["trials"].c
-        highest = select(func.max(trials.number)).where(trials.study_id == study_id)
-        found = connection.execute(highest).scalar_one()
+        # The last written has the highest; no index of Optuna's finds that among all numbers.
+        numbers = select(trials.number).where(trials.study_id == study_id)
+        last = numbers.order_by(trials.trial_id.desc()).limit(1)
+        found = connection.execute(last).scalar_one_or_none()
         return 0 if found is None else int(found) + 1
 
 

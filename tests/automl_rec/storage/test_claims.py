@@ -94,6 +94,28 @@ def test_no_more_trials_are_claimed_than_the_budget_has(
     assert claims.room() == 0
 
 
+def test_the_room_left_is_that_of_a_fresh_count_whoever_records(
+    repository: Repository, study: StoredStudy, make_trial: MakeTrial
+) -> None:
+    other = repository.study(study.manifest.name)
+    study.set_budget(StoredBudget(trials=100))
+    workers = {study: study.claims.join(HERE), other: other.claims.join(ELSEWHERE, "worker")}
+    for step in range(12):
+        one = (study, other)[step % 2]
+        if step % 3 == 0:
+            one.record(make_trial(state="pruned"))
+        else:
+            trial = running(str(step))
+            assert one.claims.claim(trial, workers[one]) == "taken"
+            if step % 4:
+                ended = make_trial(uuid=trial.uuid, digest=trial.digest, worker="w")
+                assert one.record(ended, worker=workers[one]) is not None
+        ran = sum(trial.worker is not None for trial in study.trials())
+        left = 100 - ran - len(study.claims.running())
+        assert [process.claims.room() for process in (study, other)] == [left, left], step
+    assert ran == 6
+
+
 def test_what_a_leaving_process_ran_waits_for_the_next(study: StoredStudy) -> None:
     claims = study.claims
     one, other = claims.join(HERE), claims.join(ELSEWHERE, "worker")
@@ -105,6 +127,18 @@ def test_what_a_leaving_process_ran_waits_for_the_next(study: StoredStudy) -> No
     # It left in order: nothing was lost, and what was known of the curve is kept.
     assert claims.adopt(other) == running("a", owner=other, losses=0, curve=CURVE)
     assert claims.adopt(other) is None
+
+
+def test_a_process_sees_that_nothing_waits_while_another_writes(study: StoredStudy) -> None:
+    claims, found = study.claims, list[object]()
+    claims.claim(running("a"), claims.join(HERE))
+    other = claims.join(ELSEWHERE, "worker")
+    looks = threading.Thread(target=lambda: found.append(claims.adopt(other)), daemon=True)
+    with study._database.writing() as connection:
+        study._mirror.study_id(connection, study.manifest.name)
+        looks.start()
+        looks.join(timeout=10)
+        assert found == [None]
 
 
 @pytest.mark.parametrize("lost", [ENDED, ELSEWHERE])
