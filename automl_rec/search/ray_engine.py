@@ -76,6 +76,8 @@ except ModuleNotFoundError as error:
 RETRIES = 1
 """So often Tune runs a trial again whose process or machine was lost, before the study hears."""
 CLOSING_SECONDS = 20.0
+MACHINE_SECONDS = 60.0
+"""How long a cluster may take until it has a machine that is large enough for a trial."""
 LOOPBACK = "127.0.0.1"
 Told: TypeAlias = tuple[str, Mapping[str, Any]]
 """The run that a message is of, and the message."""
@@ -343,15 +345,21 @@ class _Cluster:
         self._require_machine()
 
     def _require_machine(self) -> None:
-        """Refuses trials that would wait for ever.
+        """Refuses trials that would wait for ever; a cluster that is starting may still grow.
 
         Raises:
             StudyFailedError: no machine is large enough for one.
         """
-        asked, nodes = self._bundle(), ray.nodes()  # type: ignore[no-untyped-call]
-        machines = [node["Resources"] for node in nodes if node["Alive"]]
-        if any(all(has.get(n, 0) >= asked[n] for n in asked) for has in machines):
-            return
+        asked = self._bundle()
+        until = time.monotonic() + (0.0 if self._address is None else MACHINE_SECONDS)
+        while True:
+            nodes: Any = ray.nodes()  # type: ignore[no-untyped-call]
+            machines = [node["Resources"] for node in nodes if node["Alive"]]
+            if any(all(has.get(n, 0) >= asked[n] for n in asked) for has in machines):
+                return
+            if time.monotonic() >= until:
+                break
+            time.sleep(0.5)
         most = {name: max((has.get(name, 0.0) for has in machines), default=0.0) for name in asked}
         raise StudyFailedError(
             f"A trial needs {_in_words(asked)}, all on one machine; the most that any machine of "

@@ -23,6 +23,10 @@ from automl_rec.testing.planted import planted_rows, planted_tiny
 
 CASES = 2000
 SHARE_BUILT = 0.3
+ACTING: list[set[str]] = [
+    *({"embedding"}, {"embedding"}, {"rank"}, {"sparsity"}, set()),
+    *({"embedding", "rank"}, {"embedding", "sparsity"}, {"embedding", "rank", "sparsity"}),
+]
 DATA: dict[str, dict[str, Any]] = {
     "retrieval": {"data": {"path": "/d.csv"}, "objectives": ["ndcg@10", "bytes"]},
     "ranking": {"data": {"path": "/d.csv", "task": "ranking"}, "objectives": ["auc", "bytes"]},
@@ -55,10 +59,16 @@ def values(domain: Domain) -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def chosen(draw: st.DrawFn, registry: Registry, kind: Kind, task: str) -> dict[str, Any]:
-    """A component with a value of every hyperparameter that acts."""
+def chosen(
+    draw: st.DrawFn, registry: Registry, kind: Kind, task: str, *, acting: bool
+) -> dict[str, Any]:
+    """A component with a value of every hyperparameter that acts; a neutral one if none shall."""
     known = registry.components(kind)
-    able = [n for n, c in known.items() if kind != "model" or solves(c, task)]  # type: ignore[arg-type]
+    able = [
+        name
+        for name, component in known.items()
+        if (solves(component, task) if kind == "model" else acting or component.neutral)  # type: ignore[arg-type]
+    ]
     name = draw(st.sampled_from(able))
     found: dict[str, Any] = {}
     for hyperparameter, domain in known[name].domains.items():
@@ -72,7 +82,9 @@ def configurations(draw: st.DrawFn, registry: Registry) -> tuple[str, Any]:
     """A task and a configuration as plain data; every other one has up to two odd parts."""
     task = draw(st.sampled_from(["retrieval", "retrieval", "ranking"]))
     kinds: list[Kind] = ["model", "embedding", "rank", "sparsity"]
-    whole: Any = {kind: draw(chosen(registry, kind, task)) for kind in kinds}
+    # Most that train exclude each other: all three at once would hardly ever be built.
+    acting = {"model"} | draw(st.sampled_from(ACTING))
+    whole: Any = {k: draw(chosen(registry, k, task, acting=k in acting)) for k in kinds}
     for _ in range(draw(st.sampled_from([0, 0, 0, 1, 1, 2]))):
         if not isinstance(whole, dict) or not whole:
             break
