@@ -14,7 +14,7 @@ from torch import Tensor
 
 from automl_rec.errors import StorageError
 
-_HEADER = "training 2"
+_HEADER = "training 3"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,27 @@ SPARSE: dict[tuple[Kind, str], str] = {
     for name in ("magnitude", "dst", "nm", "group", "pixelfly")
 }
 
+AFM = Component(
+    kind="rank",
+    name="afm",
+    summary="Principal components of what weights give for the train part, not of the weights.",
+    source=(
+        "Yu and Wu, AAAI 2023 (atomic feature mimicking), for click-through rates Yu et al., KDD "
+        "2024. Products of linears about their mean, which the bias takes in; rows of tables as "
+        "they are looked up, about 0. The model answers for a sample of train to be watched; what "
+        "nobody sees is factored as by svd. Nothing is trained afterwards, and linears that follow "
+        "each other are not fused."
+    ),
+    implementation="automl_rec_rank.afm:Afm",
+    hyperparameters={
+        "allocation": Choice(("uniform", "energy", "global"), "uniform"),
+        "ratio": Float(0.01, 1.0, 0.25, log=True, only_if={"allocation": ("uniform",)}),
+        "energy": Float(0.3, 0.999, 0.95, only_if={"allocation": ("energy",)}),
+        "budget": Float(0.01, 1.0, 0.25, log=True, only_if={"allocation": ("global",)}),
+    },
+    excludes=MASKED,
+)
+
 BTT = Component(
     kind="rank",
     name="btt",
@@ -72,7 +93,7 @@ DLRT = Component(
     hyperparameters={
         "theta": Float(0.01, 0.3, 0.1, log=True),
         "start": Float(0.05, 1.0, 0.5, search=False),
-        "warm_up": Float(0.0, 0.5, 0.1, search=False),
+        "warm_up": Float(0.0, 20.0, 1.0, search=False),
     },
     in_training=True,
     excludes=TRAINED,
@@ -85,6 +106,49 @@ FULL = Component(
     source="The unfactorised model of every publication.",
     implementation="automl_rec_rank.full:FullRank",
     neutral=True,
+)
+
+MAESTRO = Component(
+    kind="rank",
+    name="maestro",
+    summary="Factors trained so that their first ranks serve alone, while a lasso fades the last.",
+    source=(
+        "Horvath et al., 2023, arXiv 2308.14929: ordered dropout of one weight a step, a group "
+        "lasso on the tails of ranks, progressive shrinking. Ours counts importance relative to "
+        "the first rank, and distils nothing."
+    ),
+    implementation="automl_rec_rank.maestro:Maestro",
+    hyperparameters={
+        "sized_by": Choice(("importance", "ratio"), "importance"),
+        "lasso": Float(1e-7, 1e-2, 1e-6, log=True),
+        "ratio": Float(0.05, 0.75, 0.25, log=True, only_if={"sized_by": ("ratio",)}),
+        "threshold": Float(
+            1e-6, 0.1, 1e-2, log=True, search=False, only_if={"sized_by": ("importance",)}
+        ),
+        "every": Float(0.05, 10.0, 1.0, log=True, search=False),
+        "all_ranks": Choice((False, True), False, search=False),
+    },
+    in_training=True,
+    excludes=TRAINED,
+)
+
+SLTRAIN = Component(
+    kind="rank",
+    name="sltrain",
+    summary="Linears trained as narrow factors with sparse entries at random places beside them.",
+    source=(
+        "Han et al., NeurIPS 2024, arXiv 2406.02214: low rank plus sparse, on a fixed random "
+        "support. Served as factors and a sparse matrix, not made dense. Tables stay whole, and no "
+        "sparsity may act beside it."
+    ),
+    implementation="automl_rec_rank.sltrain:SlTrain",
+    hyperparameters={
+        "ratio": Float(0.05, 0.5, 0.25, log=True),
+        "density": Float(0.005, 0.2, 0.03, log=True),
+        "scale": Float(0.01, 4.0, 0.25, log=True, search=False),
+    },
+    in_training=True,
+    excludes=SPARSE,
 )
 
 BUDGETED: dict[str, tuple[Value, ...]] = {"allocation": ("global", "welore")}
@@ -110,70 +174,6 @@ SVD = Component(
         "least_saving": Float(0.0, 0.9, 0.0, search=False, only_if={"allocation": ("welore",)}),
         "tune": Float(0.0, 0.9, 0.0, search=False, only_if={"allocation": ("uniform",)}),
     },
-)
-
-AFM = Component(
-    kind="rank",
-    name="afm",
-    summary="Principal components of what weights give for the train part, not of the weights.",
-    source=(
-        "Yu and Wu, AAAI 2023 (atomic feature mimicking), for click-through rates Yu et al., KDD "
-        "2024. Products of linears about their mean, which the bias takes in; rows of tables as "
-        "they are looked up, about 0. The model answers for a sample of train to be watched; what "
-        "nobody sees is factored as by svd. Nothing is trained afterwards, and linears that follow "
-        "each other are not fused."
-    ),
-    implementation="automl_rec_rank.afm:Afm",
-    hyperparameters={
-        "allocation": Choice(("uniform", "energy", "global"), "uniform"),
-        "ratio": Float(0.01, 1.0, 0.25, log=True, only_if={"allocation": ("uniform",)}),
-        "energy": Float(0.3, 0.999, 0.95, only_if={"allocation": ("energy",)}),
-        "budget": Float(0.01, 1.0, 0.25, log=True, only_if={"allocation": ("global",)}),
-    },
-    excludes=MASKED,
-)
-
-MAESTRO = Component(
-    kind="rank",
-    name="maestro",
-    summary="Factors trained so that their first ranks serve alone, while a lasso fades the last.",
-    source=(
-        "Horvath et al., 2023, arXiv 2308.14929: ordered dropout of one weight a step, a group "
-        "lasso on the tails of ranks, progressive shrinking. Ours counts importance relative to "
-        "the first rank, looks at it every so many steps, and distils nothing."
-    ),
-    implementation="automl_rec_rank.maestro:Maestro",
-    hyperparameters={
-        "sized_by": Choice(("importance", "ratio"), "importance"),
-        "lasso": Float(1e-7, 1e-2, 1e-6, log=True),
-        "ratio": Float(0.05, 0.75, 0.25, log=True, only_if={"sized_by": ("ratio",)}),
-        "threshold": Float(
-            1e-6, 0.1, 1e-2, log=True, search=False, only_if={"sized_by": ("importance",)}
-        ),
-        "every": Integer(1, 1000, 100, log=True, search=False),
-        "all_ranks": Choice((False, True), False, search=False),
-    },
-    in_training=True,
-    excludes=TRAINED,
-)
-
-SLTRAIN = Component(
-    kind="rank",
-    name="sltrain",
-    summary="Linears trained as narrow factors with sparse entries at random places beside them.",
-    source=(
-        "Han et al., NeurIPS 2024, arXiv 2406.02214: low rank plus sparse, on a fixed random "
-        "support. Served as factors and a sparse matrix, not made dense. Tables stay whole, and no "
-        "sparsity may act beside it."
-    ),
-    implementation="automl_rec_rank.sltrain:SlTrain",
-    hyperparameters={
-        "ratio": Float(0.05, 0.5, 0.25, log=True),
-        "density": Float(0.005, 0.2, 0.03, log=True),
-        "scale": Float(0.01, 4.0, 0.25, log=True, search=False),
-    },
-    in_training=True,
-    excludes=SPARSE,
 )
 
 

@@ -23,8 +23,8 @@ class Dlrt(TrainedProduct):
     In each step both factors, K = U S and L = V S', move against the gradient; U and V are widened
     by where they went, up to twice the rank; the core S moves against the gradient of a second
     pass; and its smallest singular values are left out, as many as together hold no more than a
-    share ``theta`` of its length. Until the share ``warm_up`` of a training is over the rank stays.
-    It starts at half the narrow side and never exceeds what makes factors smaller than the weight.
+    share ``theta`` of its length. For the first ``warm_up`` epochs the rank stays. It starts at
+    half the narrow side and never exceeds what makes factors smaller than the weight.
 
     These steps are the loop's learning rate times the gradient, divided by the root of its running
     mean square over all entries of both slopes: one number a weight, which bases may turn under,
@@ -38,13 +38,13 @@ class Dlrt(TrainedProduct):
 
     linears_alone = True
 
-    def __init__(self, theta: float, start: float = 0.5, warm_up: float = 0.1) -> None:
+    def __init__(self, theta: float, start: float = 0.5, warm_up: float = 1.0) -> None:
         """Sets the scheme.
 
         Args:
             theta: share of a core's length that may be left out in each step.
             start: share of the narrow side that the rank starts at.
-            warm_up: share of a training in which the rank stays.
+            warm_up: epochs in which the rank stays.
         """
         super().__init__()
         self._theta, self._start, self._warm_up = theta, start, warm_up
@@ -81,7 +81,7 @@ class Dlrt(TrainedProduct):
         parts = self._parts()
         rates = [part.widen(step.learning_rate) for part in parts]
         slopes = _slopes(step, [part.core() for part in parts])
-        still = step.number <= self._warm_up * step.total
+        still = step.number <= self._warm_up * step.per_epoch
         for part, rate, slope in zip(parts, rates, slopes, strict=True):
             part.narrow(rate, slope, self._theta, still=still)
 

@@ -26,16 +26,15 @@ class Maestro(TrainedProduct):
     ``lasso`` times the sum over ranks j of |U[:, j:]| + |V[:, j:]|. The importance of a rank,
     |U[:, j:]| |V[:, j:]|, never rises with j.
 
-    Served are the ranks that stay important (``importance``): every so many steps, those whose
+    Served are the ranks that stay important (``importance``): once an epoch, those whose
     importance has fallen below a share of the first one's are left out, until a phase starts with
     the initial weights. Or a share of the narrow side is served (``ratio``), whatever the
     importances, and in half of the steps all weights act at these ranks. Validation sees what would
     be served. A weight is stored whole where factors would be no smaller.
 
-    Source: Horvath et al., 2023, arXiv 2308.14929. Ours counts importance
-    relative to the first rank, since steps of Adam end nowhere near 1e-5, and leaves ranks out
-    after so many steps, not after epochs. Steps at the ranks of a ratio are ours: without them, a
-    model whose weights are all cut at once was never trained. It distils nothing, and batch
+    Source: Horvath et al., 2023, arXiv 2308.14929. Ours counts importance relative to the first
+    rank, since steps of Adam end nowhere near 1e-5. Steps at the ranks of a ratio are ours: without
+    them, a model whose weights are all cut at once was never trained. It distils nothing, and batch
     normalisations are not computed anew.
     """
 
@@ -45,7 +44,7 @@ class Maestro(TrainedProduct):
         lasso: float,
         ratio: float = 0.25,
         threshold: float = 1e-2,
-        every: int = 100,
+        every: float = 1.0,
         *,
         all_ranks: bool = False,
     ) -> None:
@@ -56,7 +55,7 @@ class Maestro(TrainedProduct):
             lasso: weight of the group lasso.
             ratio: share of the narrow side.
             threshold: share of the first rank's importance, below which a rank is left out.
-            every: steps of the optimiser between looks at importances.
+            every: epochs between looks at importances.
             all_ranks: whether each step also learns from all ranks at once.
         """
         super().__init__()
@@ -111,7 +110,7 @@ class Maestro(TrainedProduct):
     @torch.no_grad()
     def after_step(self, step: Step) -> None:
         """See `LifeCycle.after_step`."""
-        if step.number % self._every == 0:
+        if step.number % max(round(self._every * step.per_epoch), 1) == 0:
             for factors in self._parts():
                 factors.leave_out(self._threshold)
 

@@ -76,7 +76,7 @@ SETTINGS: dict[tuple[Kind, str], list[dict[str, Value]]] = {
     ("embedding", "dpq"): [{"sized_by": "parts", "parts": 2, "words": 8}],
     ("embedding", "mgqe"): [{"sized_by": "parts", "parts": 2, "words": 16}],
     ("rank", "afm"): [{"ratio": 0.3}, {"allocation": "energy", "energy": 0.6}],
-    ("rank", "maestro"): [{"every": 1}, {"sized_by": "ratio", "ratio": 0.3}],
+    ("rank", "maestro"): [{"every": 0.05}, {"sized_by": "ratio", "ratio": 0.3}],
     ("rank", "svd"): [
         {"ratio": 0.3},
         {"allocation": "energy", "energy": 0.6},

@@ -28,7 +28,7 @@ def turn(
 ) -> None:
     """One step of the loop: a backward pass, then what the scheme makes of it."""
     loss().backward()
-    scheme.after_backward(Step(number, total, rate, loss))
+    scheme.after_backward(Step(number, total, rate, loss, per_epoch=10))
     for parameter in scheme.owned():
         parameter.grad = None
 
@@ -104,8 +104,8 @@ def test_what_learns_is_owned_and_two_passes_are_all_it_takes() -> None:
 
 
 @pytest.mark.parametrize(("number", "rank"), [(10, 5), (11, 2)])
-def test_the_rank_stays_until_a_share_of_training_is_over(number: int, rank: int) -> None:
-    scheme = Dlrt(0.3, start=0.5, warm_up=0.1)
+def test_the_rank_stays_until_the_first_epochs_are_over(number: int, rank: int) -> None:
+    scheme = Dlrt(0.3, start=0.5, warm_up=1.0)
     _, factors = joined(scheme, 20, 10)
     x, target = drawn(200, 10), drawn(20, 1) @ drawn(1, 10, seed=1)
     with torch.no_grad():

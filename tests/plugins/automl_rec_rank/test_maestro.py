@@ -180,7 +180,7 @@ def test_slices_of_a_linear_teacher_err_as_its_truncated_decompositions(lasso: f
     generator = torch.Generator().manual_seed(1)
     bases = [torch.linalg.qr(torch.randn(n, 4, generator=generator)).Q for n in (9, 6)]
     teacher = bases[0] * torch.tensor([4.0, 3.0, 2.0, 1.0]) @ bases[1].T
-    weight, scheme = weight_of(9, 6), Maestro("importance", lasso)
+    weight, scheme = weight_of(9, 6), Maestro("importance", lasso, every=100)
     factors = joined(scheme, weight)
     torch.manual_seed(0)
     number = 0
