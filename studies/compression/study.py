@@ -94,13 +94,13 @@ class Study:
     comparisons: dict[str, dict[str, Any]]
 
     def trainings(self) -> list[list[Point]]:
-        """The points of every training: seed by seed, in each the first size of all hosts first."""
+        """The points of every training, in the order in which they run."""
         found: dict[tuple[Any, ...], list[Point]] = {}
         for host in self.hosts.values():
             for seed in range(host.seeds):
                 for point in (p for s in host.settings for p in self._points(host, s, seed)):
                     found.setdefault((host.name, seed, point.training), []).append(point)
-        return sorted(found.values(), key=lambda points: (points[0].seed, points[0].round))
+        return sorted(found.values(), key=_turn)
 
     def kind(self, setting: str) -> str:
         """``"sparsity"``, ``"rank"``, or ``"model"`` of what compresses nothing."""
@@ -131,6 +131,11 @@ class Study:
         size = ", ".join(f"{what} {value}" for what, value in told.items())
         model = {name: values | told}
         return Point(host, "narrower", size, number, seed, model, None, None, f"narrower {size}")
+
+
+def _turn(points: list[Point]) -> tuple[int, int, bool]:
+    """Seed by seed, in each the first size of all hosts; what serves many points before others."""
+    return points[0].seed, points[0].round, points[0].training != "whole"
 
 
 def read_study(*, short: bool) -> Study:
