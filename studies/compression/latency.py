@@ -106,6 +106,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    done: set[str] = set()  # the short plan of a host may be a part of the full one
     for short in (False, True):
         study = read_study(short=short)
         everything = [point for training in study.trainings() for point in training]
@@ -114,12 +115,13 @@ def main() -> None:
                 own = [p for p in everything if p.host == host and p.seed == seed]
                 points = kept(own, asked.work)
                 known = {} if asked.again else found(host.latencies)
-                new = [p for p in points[1:] if p.key not in known]
+                new = [p for p in points[1:] if p.key not in known.keys() | done]
                 if not new or points[0].setting != "uncompressed":
                     continue
                 lines = timed(host, [points[0], *new], asked.work, asked.rounds)
                 with host.latencies.open("a") as file:
                     file.writelines(json.dumps(line) + "\n" for line in lines)
+                done |= {line["key"] for line in lines}
                 print(f"{host.name}, seed {seed}: {len(lines)} timed", file=sys.stderr)
 
 
