@@ -1,0 +1,129 @@
+"""Times what was trained, all models of a host in turns, and writes results/*_latency.jsonl.
+
+usage: python studies/compression/latency.py [DIR] [--again] [--rounds N]
+
+DIR is where run.py keeps models (runs/compression); what was timed is not timed again, unless
+the uncompressed model is not there to be timed beside it.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from run import request
+from study import PROJECT, Host, Point, data_section, found, read_study
+from train_one import Ground, compressed, ground_of
+
+from automl_rec.builder import restore
+from automl_rec.costs import PRICED_ROWS
+from automl_rec.data import Prepared
+from automl_rec.data.row_batches import rows_of
+from automl_rec.objectives.latency import LIST_LENGTH
+from automl_rec.objectives.ranking import shown
+from automl_rec.plugin import Requests
+from automl_rec.served import Served
+
+ANSWERS = 50
+SEED = 0
+
+
+def kept(points: list[Point], work: Path) -> list[Point]:
+    """The uncompressed model, then others; those of which there is a model."""
+    there = [point for point in points if (work / f"{point.key}.pt").is_file()]
+    return sorted(there, key=lambda point: point.setting != "uncompressed")
+
+
+def model_of(point: Point, work: Path, ground: Ground) -> Served:
+    configuration = compressed(ground, point.compression)
+    structure, tensors = torch.load(work / f"{point.key}.pt")
+    return restore(configuration, ground.data.catalog, ground.registry, structure, tensors)
+
+
+def milliseconds(served: Served, data: Prepared) -> float:
+    """Processor time of an answer, on one thread: the median of so many.
+
+    On an idle machine it is the latency that the engine measures; on a busy one, what it would be.
+    """
+    draw = np.random.default_rng(SEED)
+    taken = []
+    for _ in range(ANSWERS):
+        if data.task == "ranking":
+            table = data.rows("test")
+            start = int(draw.integers(0, len(table) - PRICED_ROWS + 1))
+            rows = replace(rows_of(table, start, start + PRICED_ROWS), labels=None)
+            began = time.thread_time()
+            served.logits(rows)
+        else:
+            known = data.known("test")
+            requests = Requests.of(known, draw.integers(0, known.num_users, 1))
+            began = time.thread_time()
+            shown(served, served.scores(requests), requests, LIST_LENGTH)
+        taken.append(time.thread_time() - began)
+    return 1e3 * statistics.median(taken)
+
+
+def timed(host: Host, points: list[Point], work: Path, rounds: int) -> list[dict[str, Any]]:
+    """Latency of each, the first being the uncompressed model.
+
+    Of the rounds the least counts: what else the machine does only ever adds.
+    """
+    section, data, models = data_section(host.data), None, []
+    for point in points:
+        ground = ground_of(request([point], section, work), data)
+        data = ground.data
+        models.append(model_of(point, work, ground))
+    load = os.getloadavg()[0]
+    taken = [[milliseconds(model, data) for model in models] for _ in range(rounds)]
+    columns = list(zip(*taken, strict=True))
+    whole = columns[0]
+    lines = []
+    for point, own in zip(points, columns, strict=True):
+        ratios = [one / reference for one, reference in zip(own, whole, strict=True)]
+        line = {
+            "latency_ms": min(own),
+            "times": min(own) / min(whole),
+            "middle": statistics.median(ratios),
+            "least": min(ratios),
+            "most": max(ratios),
+        }
+        told = {"key": point.key, "setting": point.setting, "size": point.size, "seed": point.seed}
+        lines.append(told | {k: round(v, 4) for k, v in line.items()} | {"load": load})
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Times the models that run.py has kept.")
+    parser.add_argument("work", nargs="?", type=Path, default=PROJECT / "runs" / "compression")
+    parser.add_argument("--again", action="store_true", help="also what was timed")
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    done: set[str] = set()  # the short plan of a host may be a part of the full one
+    for short in (False, True):
+        study = read_study(short=short)
+        everything = [point for training in study.trainings() for point in training]
+        for host in study.hosts.values():
+            for seed in range(host.seeds):
+                own = [p for p in everything if p.host == host and p.seed == seed]
+                points = kept(own, asked.work)
+                known = {} if asked.again else found(host.latencies)
+                new = [p for p in points[1:] if p.key not in known.keys() | done]
+                if not new or points[0].setting != "uncompressed":
+                    continue
+                lines = timed(host, [points[0], *new], asked.work, asked.rounds)
+                with host.latencies.open("a") as file:
+                    file.writelines(json.dumps(line) + "\n" for line in lines)
+                done |= {line["key"] for line in lines}
+                print(f"{host.name}, seed {seed}: {len(lines)} timed", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
