@@ -23,6 +23,7 @@ from automl_rec.plugin import (
 from automl_rec.registry import Plugin, Registry
 
 WIDTH = 8
+LAYER_WIDTH = 128
 NEIGHBOURS = 6
 _HOME = "automl_rec.testing.hosts"
 _SOURCE = "Made for tests."
@@ -55,6 +56,23 @@ class Factorization(GradientModel):
     def _queries(self, users: Tensor) -> Tensor:
         rows = self.users.lookup(users)
         changed: Tensor = self.output(torch.tanh(self.hidden(rows)))
+        return rows + changed
+
+
+class Layered(Factorization):
+    """The same with layers that follow each other, wide enough for blocks of entries."""
+
+    def __init__(self, catalog: Catalog, layers: Layers) -> None:
+        GradientModel.__init__(self)
+        self.users = layers.table("user", WIDTH)
+        self.items = layers.table("item", WIDTH, scored=True)
+        self.hidden = layers.linear("hidden", WIDTH, LAYER_WIDTH)
+        self.inner = layers.linear("inner", LAYER_WIDTH, LAYER_WIDTH, after=self.hidden)
+        self.output = layers.linear("output", LAYER_WIDTH, WIDTH, sensitive=True, after=self.inner)
+
+    def _queries(self, users: Tensor) -> Tensor:
+        rows = self.users.lookup(users)
+        changed: Tensor = self.output(torch.tanh(self.inner(torch.tanh(self.hidden(rows)))))
         return rows + changed
 
 
@@ -122,6 +140,14 @@ FACTORIZATION = Component(
     implementation=f"{_HOME}:Factorization",
     training=gradient_training(learning_rate=1e-2, batch_size=256),
 )
+LAYERED = Component(
+    kind="model",
+    name="host-layers",
+    summary="Two tables and three layers, trained by gradient.",
+    source=_SOURCE,
+    implementation=f"{_HOME}:Layered",
+    training=gradient_training(learning_rate=1e-2, batch_size=256),
+)
 LIKENESS = Component(
     kind="model",
     name="host-likeness",
@@ -147,7 +173,7 @@ JUDGEMENT = Component(
     training=gradient_training(learning_rate=1e-2, batch_size=256),
     tasks=("ranking",),
 )
-HOSTS = (FACTORIZATION, LIKENESS, NEIGHBOURHOOD, JUDGEMENT)
+HOSTS = (FACTORIZATION, LAYERED, LIKENESS, NEIGHBOURHOOD, JUDGEMENT)
 
 
 def registry_with_hosts() -> Registry:

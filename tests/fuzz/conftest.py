@@ -1,6 +1,7 @@
 """One case of a fuzz: it ends in a result or one of our errors, soon, small, in its own folder."""
 
 import faulthandler
+import importlib
 import re
 import resource
 import signal
@@ -157,5 +158,7 @@ def confinement(tmp_path_factory: pytest.TempPathFactory) -> Confinement:
     bait = tmp_path_factory.mktemp("cases") / "bait.csv"
     bait.write_text(SECRET)
     made = Confinement(bait)
+    # Some functions of torch import it late, and it makes itself a folder for what it compiles.
+    importlib.import_module("torch._dynamo")
     sys.addaudithook(made.hear)  # for good: hooks cannot be taken away, this one sleeps
     return made

@@ -72,6 +72,12 @@ NEUTRAL: dict[tuple[Kind, str], Mapping[str, Value]] = {
 }
 
 
+HOSTS: dict[tuple[Kind, str], tuple[str, ...]] = {
+    # The other hosts' layers are smaller than what its blocks and factors take.
+    ("sparsity", "pixelfly"): ("host-layers",),
+}
+
+
 def suite_of(component: Component) -> type:
     if component.kind == "model":
         return RankingTests if "ranking" in component.tasks else ModelTests
@@ -82,7 +88,9 @@ REGISTRY = Registry.discover()
 for kind in KINDS:
     for name, component in REGISTRY.components(kind).items():
         title = "".join(word.title() for word in f"{name}-{kind}".split("-"))
-        members = {"name": name, "neutral": NEUTRAL.get((kind, name))}
+        members: dict[str, object] = {"name": name, "neutral": NEUTRAL.get((kind, name))}
+        if (kind, name) in HOSTS:
+            members["hosts"] = HOSTS[kind, name]
         globals()[f"Test{title}"] = type(f"Test{title}", (suite_of(component),), members)
 
 

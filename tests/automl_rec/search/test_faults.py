@@ -77,8 +77,8 @@ def test_kills_at_random_times_lose_nothing_and_leave_nothing(processes: Process
             process = again("--workers", "1")
             search, worker = (process, worker) if name == "search" else (search, process)
         processes.await_trials(2 + round_number)
-        assert search.poll() is None
-        assert worker.poll() is None
+        assert search.poll() is None, processes.errors(search)
+        assert worker.poll() is None, processes.errors(worker)
     for process in (worker, search):
         process.send_signal(signal.SIGTERM)
     for process in (worker, search):
