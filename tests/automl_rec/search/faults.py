@@ -53,6 +53,11 @@ class Processes:
         """Why trials were to be run once more."""
         return [event["reason"] for event in self._events("trial_requeued")]
 
+    def reports(self, process: subprocess.Popen[bytes]) -> int:
+        """How many validations a process has told of, of its own trials."""
+        text = (self.folder / f"{self._begun.index(process)}.jsonl").read_text()
+        return text.count('{"event": "trial_reported"')
+
     def await_trials(self, count: int, seconds: float = 90.0) -> None:
         wait_until(lambda: len(self.reported()) >= count, seconds)
 
