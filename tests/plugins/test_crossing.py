@@ -131,29 +131,21 @@ def chosen(kind: Kind) -> list[Chosen]:
     ]
 
 
-WHOLE = {"ease", "sasrec", "dcn-v2"}
-"""Models on which every two settings meet; on each of the others every setting acts twice."""
+WHOLE = {"ease", "sasrec"}
+"""Models that meet every combination; the others meet every pair of settings."""
 
 
 def combinations(parts: list[list[Chosen]], *, whole: bool) -> Iterator[tuple[Chosen, ...]]:
-    """So much of the product that every two settings meet, or that every one is there twice."""
-    if len(parts) < 3:
+    """All of the product, or so much of it that every two settings meet."""
+    if whole or len(parts) < 3:
         yield from itertools.product(*parts)
-    elif not whole:
-        most = max(map(len, parts))
-        for turn in (0, 1):
-            for place in range(most):
-                yield tuple(
-                    part[(place * (1 + turn) + turn * number) % len(part)]
-                    for number, part in enumerate(parts)
-                )
-    else:
-        least = min(range(len(parts)), key=lambda place: len(parts[place]))
-        others = [part for place, part in enumerate(parts) if place != least]
-        for places in itertools.product(*(range(len(part)) for part in others)):
-            found = [part[place] for part, place in zip(others, places, strict=True)]
-            found.insert(least, parts[least][sum(places) % len(parts[least])])
-            yield tuple(found)
+        return
+    least = min(range(len(parts)), key=lambda place: len(parts[place]))
+    others = [part for place, part in enumerate(parts) if place != least]
+    for places in itertools.product(*(range(len(part)) for part in others)):
+        found = [part[place] for part, place in zip(others, places, strict=True)]
+        found.insert(least, parts[least][sum(places) % len(parts[least])])
+        yield tuple(found)
 
 
 def acts(part: Chosen | None) -> bool:
@@ -168,10 +160,7 @@ def crossed() -> Iterator[Configuration]:
             kind for kind in ("embedding", "rank", "sparsity") if kind in component.compressible
         ]
         settings = [chosen(kind) for kind in kinds]
-        crossing = []
-        for parts in combinations(settings, whole=name in WHOLE):
-            if parts not in crossing:
-                crossing.append(parts)
+        crossing = list(combinations(settings, whole=name in WHOLE))
         if "embedding" in kinds:
             neutral = [next(p for p in found if not acts(p)) for found in settings[1:]]
             alone = [(embedding, *neutral) for embedding in settings[0]]
