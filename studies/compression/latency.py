@@ -26,6 +26,7 @@ from automl_rec.builder import restore
 from automl_rec.costs import PRICED_ROWS
 from automl_rec.data import Prepared
 from automl_rec.data.row_batches import rows_of
+from automl_rec.export import read_model
 from automl_rec.objectives.latency import LIST_LENGTH
 from automl_rec.objectives.ranking import shown
 from automl_rec.plugin import Requests
@@ -37,14 +38,15 @@ SEED = 0
 
 def kept(points: list[Point], work: Path) -> list[Point]:
     """The uncompressed model, then others; those of which there is a model."""
-    there = [point for point in points if (work / f"{point.key}.pt").is_file()]
+    there = [point for point in points if (work / f"{point.key}.safetensors").is_file()]
     return sorted(there, key=lambda point: point.setting != "uncompressed")
 
 
 def model_of(point: Point, work: Path, ground: Ground) -> Served:
     configuration = compressed(ground, point.compression)
-    structure, tensors = torch.load(work / f"{point.key}.pt")
-    return restore(configuration, ground.data.catalog, ground.registry, structure, tensors)
+    kept = read_model(work / f"{point.key}.safetensors")
+    parts = (configuration, ground.data.catalog, ground.registry)
+    return restore(*parts, kept.structure, kept.tensors)
 
 
 def milliseconds(served: Served, data: Prepared) -> float:

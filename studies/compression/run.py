@@ -55,7 +55,7 @@ def missing(trainings: list[list[Point]]) -> list[list[Point]]:
 
 def request(points: list[Point], data: dict[str, Any], work: Path) -> dict[str, Any]:
     first = points[0]
-    files = [str(work / f"{point.key}.pt") for point in points]
+    files = [str(work / f"{point.key}.safetensors") for point in points]
     return {
         "data": data,
         "objectives": first.host.objectives,

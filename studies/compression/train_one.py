@@ -16,6 +16,7 @@ from automl_rec.builder import Built, build, finalize
 from automl_rec.data import Prepared, prepare
 from automl_rec.errors import DivergenceError, Infeasible
 from automl_rec.evaluation import measure, shipped
+from automl_rec.export import write_model
 from automl_rec.kernels import choose_kernels
 from automl_rec.objectives import is_quality, resolve
 from automl_rec.objectives.objective import Objective
@@ -155,7 +156,7 @@ def lines(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
             after = time.process_time() - started
             choose_kernels(made)
             served = shipped(made, own, ground.data, ground.registry)
-            torch.save((served.structure(), served.tensors()), part["file"])
+            write_model(Path(part["file"]), served, own)
             line = {
                 **measured(ground, served),
                 "train_cpu_seconds": round(spent, 1),
