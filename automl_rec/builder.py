@@ -94,9 +94,9 @@ def build(
     """
     component = registry.component("model", configuration.model.name)
     values = configuration.model.hyperparameters
-    embedding = _scheme("embedding", configuration, registry)
-    rank = _scheme("rank", configuration, registry)
-    sparsity = _scheme("sparsity", configuration, registry)
+    embedding = scheme("embedding", configuration, registry)
+    rank = scheme("rank", configuration, registry)
+    sparsity = scheme("sparsity", configuration, registry)
     model_class = component.load()
     _refuse_conflicts(configuration, registry, model_class, rank, sparsity)
     own = {name: values[name] for name in component.hyperparameters if name in values}
@@ -142,6 +142,18 @@ def finalize(built: Built) -> Served:
     return Served(built.model, built.plan)
 
 
+def scheme(kind: Kind, configuration: Configuration, registry: Registry) -> Any:
+    """The embedding, rank or sparsity of a configuration, as it is constructed; None without one.
+
+    Raises:
+        PluginError: it is not installed or cannot be loaded.
+    """
+    chosen = configuration.chosen(kind)
+    if chosen is None:
+        return None
+    return registry.component(kind, chosen.name).load()(**chosen.hyperparameters)
+
+
 def restore(
     configuration: Configuration,
     catalog: Catalog,
@@ -168,13 +180,6 @@ def _biases(model: Model) -> dict[str, nn.Parameter]:
     """What linears add to the products of their weights, by the names of these."""
     linears = (part for part in model.modules() if isinstance(part, Linear))
     return {part.weight.name: part.bias for part in linears if part.bias is not None}
-
-
-def _scheme(kind: Kind, configuration: Configuration, registry: Registry) -> Any:
-    chosen = configuration.chosen(kind)
-    if chosen is None:
-        return None
-    return registry.component(kind, chosen.name).load()(**chosen.hyperparameters)
 
 
 def _planned(

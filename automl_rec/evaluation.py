@@ -27,7 +27,9 @@ from automl_rec.served import Served
 from automl_rec.space.configuration import Configuration
 from automl_rec.training.progress import Progress, Training
 from automl_rec.training.resumption import TrainingFile
+from automl_rec.training.solution import solve
 from automl_rec.training.trainer import train
+from automl_rec.training_part import training_part
 
 Report = Callable[[Progress], bool]
 
@@ -72,6 +74,7 @@ def evaluate(
     seconds: float | None = None,
     checkpoint: Path | None = None,
     checkpoint_share: float = 1.0,
+    keep: bool = False,
 ) -> Evaluated:
     """Trains a configuration on the train part and measures it on validation.
 
@@ -86,9 +89,10 @@ def evaluate(
         seed: of every random draw.
         report: told of the quality after epochs; False stops the training for good.
         seconds: wall time after which training ends with the best epoch so far.
-        checkpoint: file that training is kept in, and goes on from if it is there; what earlier
-            runs spent then counts as training cost.
+        checkpoint: file that training is kept in, and goes on from if it is there, whoever shares
+            the training part; what earlier runs spent then counts as training cost.
         checkpoint_share: of the time, at most, that goes into writing the checkpoint.
+        keep: whether the checkpoint holds what was trained or solved when that has ended.
 
     Raises:
         Infeasible: the configuration cannot be built on these data.
@@ -101,8 +105,9 @@ def evaluate(
     if checkpoint is not None:
         # The best weights are best by the quality watched: another one makes another training.
         watched = quality_of(objectives).name
-        identity = f"{configuration.digest} {data.digest} {seed} {watched}"
-        file = TrainingFile(checkpoint, identity, checkpoint_share)
+        trained = training_part(configuration, registry).digest
+        identity = f"{trained} {data.digest} {seed} {watched}"
+        file = TrainingFile(checkpoint, identity, checkpoint_share, keep=keep)
     held = training_bytes(built)
     training = _fit(built, data, objectives, seed, report, seconds, file)
     held = max(held, training_bytes(built))
@@ -215,7 +220,7 @@ def _fit(
     file: TrainingFile | None,
 ) -> Training | None:
     if isinstance(built.model, ClosedFormModel):
-        built.model.fit(data.catalog, torch.Generator().manual_seed(seed))
+        solve(built.model, data.catalog, seed, file)
         return None
     model = built.model
     assert isinstance(model, TrainedModel), "a model is trained or solved"

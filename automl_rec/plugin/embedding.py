@@ -17,6 +17,15 @@ from automl_rec.plugin.table import Field, Table
 class Embedding(LifeCycle, ABC):
     """A scheme for tables, constructed from its component's hyperparameters."""
 
+    @property
+    def after_training(self) -> frozenset[str]:
+        """The hyperparameters that act on finished tables alone, with the others as they are.
+
+        Configurations that differ in these alone share one training: neither the plan, nor what is
+        trained, nor what validation sees while it trains may depend on them.
+        """
+        return frozenset()
+
     def plan(self, fields: Mapping[str, Field], catalog: Catalog) -> dict[str, Any]:
         """What it decides over all tables at once, from shapes and the train part alone.
 

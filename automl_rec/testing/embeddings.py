@@ -10,8 +10,10 @@ from torch import Tensor
 from automl_rec.errors import Infeasible
 from automl_rec.plugin import PADDING, Embedding, Field, Kind, Table, Value
 from automl_rec.space.configuration import Configuration
+from automl_rec.testing.contract import same
 from automl_rec.testing.life_cycles import LifeCycleTests
 from automl_rec.testing.planted import planted_interactions
+from automl_rec.testing.settings import variants
 
 ROWS, WIDTH = 60, 8
 CATALOG = planted_interactions(users=80, items=ROWS, blocks=4, events=12, heldout=2).catalog
@@ -143,6 +145,17 @@ class EmbeddingTests(LifeCycleTests):
             table.settle()
         embedding.encode(table)
         assert [weight.matrix.form() for weight in table.weights()] == priced
+
+    def test_what_acts_after_training_leaves_what_trains_alone(self, setting: Settings) -> None:
+        made, component = self.embedding(setting), self.component()
+        for name in made.after_training:
+            assert name in component.hyperparameters
+            for other in variants(component, ends=True):
+                changed = {**setting, name: other[name]} if name in other else setting
+                if self.possible(changed):
+                    table = self.table(changed)
+                    assert self.embedding(changed).after_training == made.after_training
+                    assert same(table.state_dict(), self.table(setting).state_dict())
 
     def finished(self, setting: Settings) -> Table:
         """A table frozen, settled and encoded."""

@@ -66,6 +66,19 @@ class LifeCycleTests(CompressionSuite):
             _train(stopped, catalog, file, quality, 1)
         assert same(state_of(whole.model), state_of(stopped.model))
 
+    def test_a_kept_training_gives_the_same_finished_model(
+        self, learned: Configuration, catalog: Catalog, registry: Registry, tmp_path: Path
+    ) -> None:
+        first, second = (build(learned, catalog, registry, seed=3) for _ in range(2))
+        file = TrainingFile(tmp_path / "training", "one", keep=True)
+        _train(first, catalog, file, itertools.count(), 10**9)
+        assert _train(second, catalog, file, itertools.count(), 0) == 0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            whole = finalize(first).tensors()
+            torch.manual_seed(0)
+            assert same(finalize(second).tensors(), whole)
+
 
 class _StoppedError(Exception):
     """Stands for whatever ends a process."""

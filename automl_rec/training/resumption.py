@@ -27,13 +27,17 @@ class TrainingFile:
         path: the file; absent before the first validation.
         identity: what is trained, from what, with which seed: a file of another is refused.
         share: of the time, at most, that goes into writing it; 1 writes after every validation.
+        keep: whether it is written once more when the training has ended, whatever that takes,
+            for others who need what was trained.
 
     Attributes:
         earlier: seconds of wall time that the runs before this one spent, once it is read.
     """
 
-    def __init__(self, path: Path, identity: str, share: float = 1.0) -> None:
-        self.path, self.identity = path, identity
+    def __init__(
+        self, path: Path, identity: str, share: float = 1.0, *, keep: bool = False
+    ) -> None:
+        self.path, self.identity, self.keep = path, identity, keep
         self.earlier = 0.0
         self._share = share
         self._began = self._written = time.monotonic()

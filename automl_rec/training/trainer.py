@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -16,9 +16,10 @@ from automl_rec.plugin import (
     TrainedModel,
     Value,
 )
+from automl_rec.training.checkpoint import state_of
 from automl_rec.training.joining import Joined
-from automl_rec.training.progress import Direction, Progress, Training
-from automl_rec.training.resumption import TrainingFile, whole
+from automl_rec.training.progress import Direction, Progress, Stop, Training
+from automl_rec.training.resumption import TrainingFile, duration, take, whole
 from automl_rec.training.seeding import generator_for, seed_for
 from automl_rec.training.steps import Clock, Source, Steps
 from automl_rec.training.stretch import Stretch
@@ -55,7 +56,7 @@ def train(
         seconds: wall seconds, everything included, after which training ends, each phase at its
             share of them; an epoch cut short is validated only if there is no other.
         file: written after every validation; if there is one, training goes on from it as if it
-            had never stopped.
+            had never stopped. One that is kept holds what was trained when it has ended.
         direction: which way the quality is better.
 
     Raises:
@@ -102,8 +103,10 @@ class _Phases:
         report: Callable[[Progress], bool],
     ) -> Training:
         """Runs every phase, from its file if there is one."""
-        phases = self._cycle.phases
-        found = self._file.read() if self._file is not None else None
+        phases, kept = self._cycle.phases, self._file
+        found = kept.read() if kept is not None else None
+        if found is not None and found[1].get("ended"):
+            return self._ended(*found)
         first, in_time = self._first(found), True
         for number in range(first + 1):
             self._enter(phases, number)
@@ -121,9 +124,27 @@ class _Phases:
             if training.stopped == "time":
                 # What follows a phase cut short is for now: the file goes on with that phase.
                 self._file, in_time = None, False
-        if in_time or training.stopped == "early":
+        if training.stopped == "early":
             return training
-        return replace(training, stopped="time")
+        if not in_time:
+            training = replace(training, stopped="time")
+        if kept is not None and kept.keep:
+            kept.write(state_of(self._model), {"ended": True, **asdict(training)})
+        return training
+
+    def _ended(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Training:
+        """Gives the model what a training that has ended left."""
+        assert self._file is not None, "it was read from a file"
+        for number in range(len(self._cycle.phases)):
+            self._enter(self._cycle.phases, number)
+        with self._file.taking(), torch.no_grad():
+            for name, tensor in state_of(self._model).items():
+                take(tensor, tensors, name)
+            curve = tuple(Progress(**point) for point in facts["curve"])
+            seconds = duration(facts["seconds"])
+            stops: dict[str, Stop] = {"patience": "patience", "time": "time"}
+            stopped = stops.get(str(facts["stopped"]))
+            return Training(curve, whole(facts, "epochs"), seconds, stopped)
 
     def _first(self, found: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None) -> int:
         """The phase to go on with."""

@@ -12,6 +12,11 @@ class Full(CodedEmbedding):
     Source: the plain table every published model has.
     """
 
+    @property
+    def after_training(self) -> frozenset[str]:
+        """See `Embedding.after_training`."""
+        return frozenset({"precision"})
+
     def table(self, field: Field, generator: torch.Generator) -> Table:
         """See `Embedding.table`."""
         return PlainTable(field, generator)

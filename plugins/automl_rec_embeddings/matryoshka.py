@@ -72,6 +72,11 @@ class Matryoshka(CodedEmbedding):
         self._served, self._smallest = 0, 0
         self._stores: list[PrefixRows] = []
 
+    @property
+    def after_training(self) -> frozenset[str]:
+        """See `Embedding.after_training`; the level is served in validation too."""
+        return frozenset() if self.level is None else frozenset({"precision"})
+
     def plan(self, fields: Mapping[str, Field], catalog: Catalog) -> dict[str, Any]:
         """See `Embedding.plan`: the level that is served, and the last that is trained."""
         width = max(field.width for field in fields.values())

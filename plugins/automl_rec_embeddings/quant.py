@@ -59,6 +59,11 @@ class Quant(CodedEmbedding):
         self._codec = LearnedSteps(step_rate, write_back=write_back)
         self.bits = 0
 
+    @property
+    def after_training(self) -> frozenset[str]:
+        """See `Embedding.after_training`; rows with fitted steps train as plain ones."""
+        return frozenset() if self._learned else frozenset({"sized_by", "budget", "bits"})
+
     def plan(self, fields: "Mapping[str, Field]", catalog: "Catalog") -> dict[str, Any]:
         """See `Embedding.plan`: the bits of all tables."""
         if self.budget is None:

@@ -15,6 +15,7 @@ from automl_rec.plugin import Value, Weight
 from automl_rec.price import price
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
+from automl_rec.testing.contract import same
 from automl_rec.training.progress import Progress
 
 NAMES = (
@@ -75,6 +76,52 @@ def test_equal_seeds_give_equal_trials_and_others_do_not(
 
     assert curve(5) == curve(5)
     assert curve(5) != curve(6)
+
+
+SVD = Chosen("svd", {"allocation": "uniform", "ratio": 0.5, "tune": 0.0})
+MAGNITUDE = Chosen(
+    "magnitude",
+    {"density": 0.3, "mode": "one-shot", "scope": "uniform", "block": 1},
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [
+        ("bpr-mf", {"rank": SVD}),
+        ("bpr-mf", {"rank": SVD, "sparsity": MAGNITUDE}),
+        ("bpr-mf", {"embedding": Chosen("full", {"precision": "int8"})}),
+        ("ease", {"rank": SVD}),
+        ("ease", {"sparsity": MAGNITUDE}),
+    ],
+)
+def test_one_training_serves_what_differs_after_it(
+    model: str,
+    changes: dict[str, Chosen],
+    prepared: Prepared,
+    registry: Registry,
+    tmp_path: Path,
+) -> None:
+    solved = Configuration(Chosen("ease", {"regularization": 10.0}))
+    first = bpr(registry) if model == "bpr-mf" else solved
+    file, other = tmp_path / "training", replace(first, **changes)
+    parent = evaluate(first, prepared, OBJECTIVES, registry, seed=1, checkpoint=file, keep=True)
+    reports: list[Progress] = []
+
+    def told(progress: Progress) -> bool:
+        reports.append(progress)
+        return True
+
+    child = evaluate(other, prepared, OBJECTIVES, registry, seed=1, checkpoint=file, report=told)
+    alone = evaluate(other, prepared, OBJECTIVES, registry, seed=1)
+    assert reports == []
+    assert child.served is not None
+    assert alone.served is not None
+    assert same(child.served.tensors(), alone.served.tensors())
+    assert child.outcome.measurements["ndcg@10"] == alone.outcome.measurements["ndcg@10"]
+    assert child.outcome.curve == parent.outcome.curve
+    spent = parent.outcome.curve[-1].seconds if parent.outcome.curve else 0.0
+    assert child.outcome.train_seconds > spent, "what its parent spent is its cost too"
 
 
 def test_a_training_the_search_stops_is_not_served(prepared: Prepared, registry: Registry) -> None:

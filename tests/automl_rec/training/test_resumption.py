@@ -14,6 +14,7 @@ from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen
 from automl_rec.testing.contract import configuration_of, same
 from automl_rec.testing.planted import planted_tiny
+from automl_rec.training.checkpoint import state_of
 from automl_rec.training.progress import Progress, Training
 from automl_rec.training.resumption import TrainingFile
 from automl_rec.training.trainer import train
@@ -34,7 +35,14 @@ def built(model: str, sparsity: Chosen | None = None) -> Built:
 
 
 def run(
-    made: Built, path: Path | None, *, until: int = 99, patience: int = 9, identity: str = "one"
+    made: Built,
+    path: Path | None,
+    *,
+    until: int = 99,
+    patience: int = 9,
+    identity: str = "one",
+    keep: bool = False,
+    seconds: float | None = None,
 ) -> Training:
     """Trains for six epochs, interrupted after ``until`` of them."""
     model = made.model
@@ -58,7 +66,8 @@ def run(
         seed=3,
         cycles=made.cycles,
         report=report,
-        file=None if path is None else TrainingFile(path, identity),
+        seconds=seconds,
+        file=None if path is None else TrainingFile(path, identity, keep=keep),
     )
 
 
@@ -96,6 +105,59 @@ def test_a_finished_training_is_not_run_again(tmp_path: Path) -> None:
     assert found.stopped == again.stopped == "patience"
     assert found.curve == again.curve
     assert same(weights(first), weights(second))
+
+
+@pytest.mark.parametrize(("patience", "stopped"), [(9, None), (1, "patience")])
+@pytest.mark.parametrize("sparsity", [None, GRADUAL])
+def test_a_kept_training_is_taken_over_without_a_step(
+    sparsity: Chosen | None,
+    patience: int,
+    stopped: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "training.safetensors"
+    first, second = built("bpr-mf", sparsity), built("bpr-mf", sparsity)
+    found = run(first, path, patience=patience, keep=True)
+    assert found.stopped == stopped
+    tensors = safetensors.torch.load_file(path)
+    assert tensors.keys() == state_of(first.model).keys(), "moments and the like are left out"
+    monkeypatch.setattr(type(second.model), "loss", None)
+    assert run(second, path, patience=patience) == found
+    assert same(weights(first), weights(second))
+
+
+def test_a_training_cut_short_is_kept_as_it_was_left(tmp_path: Path) -> None:
+    path = tmp_path / "training.safetensors"
+    first, second = built("bpr-mf"), built("bpr-mf")
+    found = run(first, path, keep=True, seconds=0.0)
+    assert found.stopped == "time"
+    assert run(second, path) == found
+    assert same(weights(first), weights(second))
+
+
+def test_a_training_to_be_kept_goes_on_as_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "training.safetensors"
+    with pytest.raises(EndedError):
+        run(built("bpr-mf"), path, keep=True, until=2)
+    whole, continued = built("bpr-mf"), built("bpr-mf")
+    run(whole, None)
+    assert len(run(continued, path, keep=True).curve) == 6
+    assert same(weights(whole), weights(continued))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("curve", 3), ("curve", [3]), ("epochs", -1), ("seconds", "long")]
+)
+def test_facts_of_no_ended_training_are_refused(name: str, value: object, tmp_path: Path) -> None:
+    path = tmp_path / "training.safetensors"
+    run(built("bpr-mf"), path, keep=True)
+    rewritten(path, lambda _, facts: facts.update({name: value}))
+    with pytest.raises(NotResumableError, match="no complete training"):
+        run(built("bpr-mf"), path)
+    rewritten(path, lambda tensors, _: tensors.clear())
+    with pytest.raises(NotResumableError, match="no complete training"):
+        run(built("bpr-mf"), path)
 
 
 def test_the_file_of_another_training_is_refused_and_kept(tmp_path: Path) -> None:
