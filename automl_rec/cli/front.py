@@ -53,6 +53,7 @@ def _plain(study: "Study", trial: "TrialRecord", *, knee: bool) -> dict[str, Any
         "digest": trial.digest,
         "feasible": all(violation <= 0 for violation in trial.violations.values()),
         "train_seconds": trial.train_seconds,
+        "parent": trial.parent,
         "measurements": {
             name: {"value": found.value, "standard_error": found.standard_error}
             for name, found in trial.measurements.items()
@@ -69,15 +70,17 @@ def _flat(study: "Study", trial: "TrialRecord", *, knee: bool) -> dict[str, Any]
         values[objective.name] = found.value
         values[f"{objective.name}_standard_error"] = found.standard_error
     text = Configuration.from_dict(trial.configuration).text
-    return {"trial": trial.number, "knee": knee, **values, "configuration": text}
+    told = {"trial": trial.number, "parent": trial.parent, "knee": knee}
+    return {**told, **values, "configuration": text}
 
 
 def _shown(study: "Study", trial: "TrialRecord", *, knee: bool) -> dict[str, Any]:
     from automl_rec.objectives.amount import amount
     from automl_rec.search.title import title_of
+    from automl_rec.search.wording import numbered
     from automl_rec.space.configuration import Configuration
 
-    row: dict[str, Any] = {"trial": f"{trial.number}{' (knee)' if knee else ''}"}
+    row: dict[str, Any] = {"trial": f"{numbered(trial)}{' (knee)' if knee else ''}"}
     for objective in study.objectives:
         found = trial.measurements[objective.name]
         text = amount(found.value, objective.unit)

@@ -100,8 +100,8 @@ class Bench:
         return found
 
     def _evaluate(self, configuration: Configuration, job: Message, report: Report) -> Evaluated:
-        """Goes on from the trial's training file, or anew where that is of no use."""
-        file = self.trainings / job["uuid"]
+        """Goes on from the training file, or anew where that is of no use."""
+        file = self.trainings / job["training"]
         resumed = file.exists()
         try:
             return self._evaluate_from(file, configuration, job, report)
@@ -130,6 +130,7 @@ class Bench:
             seconds=job["seconds"],
             checkpoint=file,
             checkpoint_share=CHECKPOINT_SHARE,
+            keep=job["keep"],
         )
 
 

@@ -17,7 +17,7 @@ class Desk:
 
     Args:
         artefacts: folder of models, by run.
-        trainings: folder of training files, by trial.
+        trainings: folder of training files, by training part.
     """
 
     def __init__(self, artefacts: Path, trainings: Path) -> None:
@@ -48,22 +48,22 @@ class Desk:
         """The runs that hold more bytes than they may, and how many."""
         return self._large
 
-    async def training(self, trial: str) -> bytes | None:
-        """The training file of a trial, if there is one.
+    async def training(self, name: str) -> bytes | None:
+        """The training file of a name, if there is one.
 
         Raises:
             StorageError: the name is more than a name.
         """
-        file = inside(self._trainings, trial)
+        file = inside(self._trainings, name)
         return file.read_bytes() if file.is_file() else None
 
-    async def keep_training(self, trial: str, content: bytes) -> None:
+    async def keep_training(self, name: str, content: bytes) -> None:
         """Keeps a training file.
 
         Raises:
             StorageError: it cannot be written, or its name is more than a name.
         """
-        _write(inside(self._trainings, trial), content)
+        _write(inside(self._trainings, name), content)
 
     async def keep_model(self, run: str, content: bytes) -> str:
         """Keeps the model of a run, and gives its path.

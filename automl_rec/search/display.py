@@ -17,7 +17,7 @@ from automl_rec.search.events import (
     TrialRequeued,
     TrialStarted,
 )
-from automl_rec.search.wording import begun, cells, state_of
+from automl_rec.search.wording import begun, cells, numbered, state_of
 from automl_rec.storage.records import TrialRecord
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class PlainLines:
         values = "  ".join(cells(trial, self._objectives))
         mark = "front" if event.entered else state_of(trial)
         reason = f"  {trial.reason}" if trial.reason else ""
-        return f"{ran:>7}  #{trial.number:<4} {mark:<8}  {values}  {event.title}{reason}"
+        return f"{ran:>7}  #{numbered(trial):<8} {mark:<8}  {values}  {event.title}{reason}"
 
 
 class JsonLines:
@@ -120,6 +120,7 @@ def _plain_trial(trial: TrialRecord) -> dict[str, Any]:
         "configuration": trial.configuration,
         "measurements": measured,
         "train_seconds": trial.train_seconds,
+        "parent": trial.parent,
     }
 
 

@@ -13,7 +13,7 @@ class Setup:
         data: folder of the prepared interactions.
         objectives: the objectives, each as plain fields.
         artefacts: folder under which every trained model is written, by run.
-        trainings: folder of the files that trainings go on from, by trial.
+        trainings: folder of the files that trainings go on from, by training part.
         without: entries of plugins that are blocked.
     """
 
@@ -32,20 +32,23 @@ class Job:
         digest: of the configuration; jobs that run at once differ in it.
         configuration: as `Configuration.as_dict` gives it.
         seed: of the training.
-        uuid: of the trial; whoever runs it again goes on from its training file.
+        training: name of its training file: the digest of its training part. Whoever runs the
+            trial again, or another that shares the training, goes on from there.
         run: name of the folder for its model; no other run of the trial, anywhere, has the same.
         seconds: wall time after which training ends with its best epoch; None for no limit.
         end: wall time after which, and some grace, the trial is ended whatever it does; None for
             no limit. A closed form knows no epochs and heeds only this.
+        keep: whether the training file holds what was trained when that has ended.
     """
 
     digest: str
     configuration: Mapping[str, Any]
     seed: int
-    uuid: str
+    training: str
     run: str
     seconds: float | None = None
     end: float | None = None
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)

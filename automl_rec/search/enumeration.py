@@ -1,7 +1,8 @@
 """Configurations without a sampler: all of a finite space in order, or one at random."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,8 +16,14 @@ if TYPE_CHECKING:
     from automl_rec.space.space import Space
 
 
-def configurations(space: "Space") -> Iterator[Configuration]:
+def configurations(
+    space: "Space", fixed: Mapping[str, Value] = MappingProxyType({})
+) -> Iterator[Configuration]:
     """Every configuration of a finite space once, in a fixed order.
+
+    Args:
+        space: what may be chosen.
+        fixed: dotted name -> value of what is chosen already.
 
     Raises:
         ValueError: a choice has no end of values.
@@ -24,7 +31,7 @@ def configurations(space: "Space") -> Iterator[Configuration]:
     route: list[int] | None = []
     seen: set[str] = set()
     while route is not None:
-        walk = _Walk(route)
+        walk = _Walk(route, fixed)
         try:
             found = space.resolve(walk.choose)
         except Infeasible:
@@ -36,22 +43,36 @@ def configurations(space: "Space") -> Iterator[Configuration]:
         route = walk.successor()
 
 
-def draw(space: "Space", generator: np.random.Generator) -> Configuration:
+def draw(
+    space: "Space",
+    generator: np.random.Generator,
+    fixed: Mapping[str, Value] = MappingProxyType({}),
+) -> Configuration:
     """A configuration with every choice drawn uniformly, on the domain's own scale.
+
+    Args:
+        space: what may be chosen.
+        generator: of the draws.
+        fixed: dotted name -> value of what is chosen already.
 
     Raises:
         Infeasible: the components drawn exclude each other.
     """
-    return space.resolve(lambda _name, domain: _uniform(domain, generator))
+    return space.resolve(
+        lambda name, domain: fixed[name] if name in fixed else _uniform(domain, generator)
+    )
 
 
 class _Walk:
     """One descent through the choices: the route given, then first values."""
 
-    def __init__(self, route: list[int]) -> None:
+    def __init__(self, route: list[int], fixed: Mapping[str, Value]) -> None:
+        self._fixed = fixed
         self._route, self._taken, self._sizes = route, list[int](), list[int]()
 
-    def choose(self, _name: str, domain: Domain) -> Value:
+    def choose(self, name: str, domain: Domain) -> Value:
+        if name in self._fixed:
+            return self._fixed[name]
         values = _listed(domain)
         depth = len(self._taken)
         position = self._route[depth] if depth < len(self._route) else 0

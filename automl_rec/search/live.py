@@ -22,7 +22,7 @@ from automl_rec.search.events import (
     TrialStarted,
 )
 from automl_rec.search.title import title_of
-from automl_rec.search.wording import begun, cells
+from automl_rec.search.wording import begun, cells, numbered
 from automl_rec.space.configuration import Configuration
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class LiveView:
         table.add_column("configuration", no_wrap=True, overflow="ellipsis", ratio=1)
         for trial in self._front[:FRONT_ROWS]:
             title = title_of(Configuration.from_dict(trial.configuration))
-            table.add_row(str(trial.number), *cells(trial, objectives), Text(title))
+            table.add_row(numbered(trial), *cells(trial, objectives), Text(title))
         if len(self._front) > FRONT_ROWS:
             table.add_row("...", *[""] * len(objectives), f"{len(self._front)} in all")
         return table

@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias
 
 from automl_rec.errors import AutomlRecError, Infeasible, StorageError
 from automl_rec.objectives.objective import Measurement, Objective
+from automl_rec.search.after_parts import AfterParts
 from automl_rec.search.early_stopping import Rule, Standing
 from automl_rec.search.engine import Engine, Event, Failed, Finished, Job, Reported, Started
 from automl_rec.search.events import (
@@ -43,6 +44,7 @@ from automl_rec.search.suggest import Place
 from automl_rec.search.title import title_of
 from automl_rec.space.configuration import Configuration
 from automl_rec.storage.records import (
+    DERIVED,
     Artefact,
     CurvePoint,
     FinishedTrial,
@@ -101,7 +103,12 @@ def _least(*limits: float | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the loop joins; ``worker`` is the number of this process, ``name`` what it is called."""
+    """What the loop joins.
+
+    Attributes:
+        worker: the number of this process, and ``name`` what it is called.
+        place: where a configuration lies in the space.
+    """
 
     stored: StoredStudy
     worker: int
@@ -111,6 +118,7 @@ class Parts:
     pricing: Pricing
     rule: Rule
     shelf: Shelf
+    after_parts: AfterParts
     place: Callable[[Configuration], Place | None]
     listeners: Sequence[Listener] = ()
 
@@ -131,6 +139,10 @@ class _Running:
     @property
     def model(self) -> str:
         return self.proposal.configuration.model.name
+
+    @property
+    def training(self) -> str:
+        return self.job.training
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +184,8 @@ class Loop:
         self._parts, self._objectives, self._quality = parts, tuple(objectives), quality
         self._limits, self._seed = limits, seed
         self._ran, self._seen = count_run(past), past[-1].number if past else -1
+        self._trained = {trial.training: trial.number for trial in past if _is_trained(trial)}
+        self._take_up(past)
         self._beat_seconds, self._deterministic = beat_seconds, deterministic
         self._clock = parts.stored.now() - time.monotonic()
         self._drained: float | None = None
@@ -207,12 +221,23 @@ class Loop:
         """Starts no further trial, and ends when those that run have, or after so many seconds."""
         self._drained = time.monotonic() + seconds
 
+    def _take_up(self, past: Sequence[TrialRecord]) -> None:
+        """Goes on with what may be derived from the trainings that lie here."""
+        for trial in past:
+            self._parts.after_parts.learn(trial)
+        trained = {number: training for training, number in self._trained.items()}
+        for trial in past:
+            if trial.number in trained and self._parts.shelf.has(trial.training):
+                self._parts.after_parts.open(trial)
+
     def _fill(self) -> Why | None:
         """Gives every free worker a trial; says why where it may not."""
         if self._deterministic and self._running:
             return self._closed()
         while len(self._running) < self._parts.engine.workers:
-            why = self._ended() or (None if self._adopt() else self._closed() or self._propose())
+            why = self._ended()
+            if not why and not self._adopt() and not self._derive():
+                why = self._closed() or self._propose()
             if why:
                 return why
             self._beat()
@@ -258,6 +283,17 @@ class Loop:
             self._run(proposal, priced, row)
         return True
 
+    def _derive(self) -> bool:
+        """Starts a trial from a training that is kept, if one is worth it."""
+        derived = self._parts.after_parts.next(self._parts.shelf.front)
+        if derived is None:
+            self._parts.shelf.clear(self._needed())
+            return False
+        proposal = Proposal(derived.configuration, DERIVED)
+        if self._parts.shelf.has(derived.training) and (priced := self._priced(proposal)):
+            self._start(self._parts.proposals.take(proposal), priced)
+        return True
+
     def _propose(self) -> Why | None:
         """Starts one trial, or records why it is not worth it."""
         self._catch_up()
@@ -285,12 +321,15 @@ class Loop:
     def _start(self, proposal: Proposal, priced: Priced) -> Why | None:
         """Runs a configuration that nobody else has."""
         configuration = proposal.configuration
+        training = self._parts.after_parts.training_of(configuration)
         row = RunningTrial(
             uuid=uuid.uuid4().hex,
             digest=configuration.digest,
             configuration=configuration.as_dict(),
-            seed=derive_seed(self._seed, configuration.digest, 0),
+            seed=derive_seed(self._seed, training, 0),
             origin=proposal.origin,
+            training=training,
+            parent=self._trained.get(training) if self._parts.shelf.has(training) else None,
             started=self._now(),
         )
         match self._parts.stored.claims.claim(row, self._parts.worker):
@@ -307,7 +346,10 @@ class Loop:
         """Gives a trial of this process to a free worker."""
         limits = self._limits.trial_limit(self._measuring), self._limits.end()
         run = f"{row.digest}-{uuid.uuid4().hex[:8]}"
-        job = Job(row.digest, row.configuration, row.seed, row.uuid, run, *limits)
+        training = self._parts.after_parts.training_of(proposal.configuration)
+        keep = self._parts.after_parts.possible(proposal.configuration)
+        job = Job(row.digest, row.configuration, row.seed, training, run, *limits, keep=keep)
+        self._parts.shelf.hold(training)
         worker = self._parts.engine.start(job)
         self._refusals = 0
         self._running[row.digest] = _Running(proposal, priced, row, job, worker, list(row.curve))
@@ -345,6 +387,8 @@ class Loop:
         running = self._running.pop(event.job.digest)
         if isinstance(event, Finished):
             running.curve = [CurvePoint(*point) for point in event.curve] or running.curve
+            if running.row.parent is not None:
+                running.curve = []  # the parent's
             spent = time.monotonic() - running.began
             self._measuring = max(self._measuring, spent - event.train_seconds)
         if isinstance(event, Failed):
@@ -400,8 +444,9 @@ class Loop:
         self._tell(TrialRequeued(running.row.digest, _TAKEN_OVER))
 
     def _forget(self, running: _Running) -> None:
-        """Removes what a run that is not recorded left on the disk."""
+        """Removes what a run that is not recorded left on the disk, but its training."""
         self._parts.shelf.discard(running.job.run)
+        self._parts.shelf.let_go(running.training)
 
     def _refuse(
         self, proposal: Proposal, state: State, reason: str, priced: Priced | None = None
@@ -423,6 +468,7 @@ class Loop:
             violations=priced.violations if priced else {},
             seed=derive_seed(self._seed, configuration.digest, 0),
             origin=proposal.origin,
+            training="",
             started=now,
             finished=now,
         )
@@ -443,6 +489,8 @@ class Loop:
             violations=violations_of(self._objectives, measured),
             seed=row.seed,
             origin=row.origin,
+            training=running.training,
+            parent=row.parent,
             worker=f"{self._parts.name}/{running.worker}",
             train_seconds=event.train_seconds if event else _seconds_of(running),
             started=row.started,
@@ -450,10 +498,24 @@ class Loop:
             artefact=self._artefact(event) if event and state == "complete" else None,
         )
         kept = self._keep(trial, _Own(running.proposal, running.priced.high, running.curve))
-        if not kept or state != "complete":
+        if not kept:
             self._forget(running)
-        if kept:
-            self._parts.shelf.drop_training(row.uuid)
+            return
+        if state != "complete":
+            self._parts.shelf.discard(running.job.run)
+        self._tidy(trial, keep=running.job.keep)
+
+    def _tidy(self, trial: FinishedTrial, *, keep: bool) -> None:
+        """Removes the trainings that nobody needs any more."""
+        needed = self._needed()
+        if not (keep and trial.training in self._trained) and trial.training not in needed:
+            self._parts.shelf.drop(trial.training)
+        self._parts.shelf.clear(needed)
+
+    def _needed(self) -> set[str]:
+        """The trainings of trials on their way here, and those that others may be derived from."""
+        begun = {running.training for running in self._running.values()}
+        return begun | self._parts.after_parts.trainings
 
     def _artefact(self, event: Finished) -> Artefact | None:
         """The model written, its path from the study's folder, which may be moved."""
@@ -489,7 +551,7 @@ class Loop:
         """Learns from all that was recorded since, here and elsewhere, in the order of numbers."""
         for record in self._parts.stored.trials(after=self._seen):
             self._seen = record.number
-            self._ran += record.worker is not None
+            self._ran += count_run([record])
             self._learn(record)
 
     def _learn(self, record: TrialRecord) -> None:
@@ -498,6 +560,11 @@ class Loop:
         configuration = Configuration.from_dict(record.configuration)
         proposal = own.proposal if own else Proposal(configuration, record.origin)
         self._parts.proposals.tell(proposal, lesson_of(record, self._objectives))
+        self._parts.after_parts.learn(record)
+        if _is_trained(record):
+            self._trained.setdefault(record.training, record.number)
+            if own is not None and self._trained[record.training] == record.number:
+                self._parts.after_parts.open(record)
         shelf = self._parts.shelf
         dropped = shelf.add(record)
         if dropped:
@@ -520,7 +587,8 @@ class Loop:
         with contextlib.suppress(AutomlRecError):
             if own is None:
                 own = self._known_of(record)
-            self._parts.rule.add(standing_of(record, own.curve, own.high, self._quality))
+            curve = () if record.parent is not None else own.curve  # the parent has taught it
+            self._parts.rule.add(standing_of(record, curve, own.high, self._quality))
 
     def _known_of(self, record: TrialRecord) -> _Own:
         """What can be known here of a trial that another process recorded."""
@@ -562,8 +630,13 @@ _TAKEN_OVER = "This process was silent for so long that another has taken the tr
 
 
 def count_run(trials: Sequence[TrialRecord]) -> int:
-    """How many trials a worker had: these count against the budget."""
-    return sum(trial.worker is not None for trial in trials)
+    """How many trials count against the budget: those that a worker had, but for derived ones."""
+    return sum(trial.worker is not None and trial.origin != DERIVED for trial in trials)
+
+
+def _is_trained(trial: TrialRecord) -> bool:
+    """Whether others may share what it trained itself."""
+    return trial.state == "complete" and trial.parent is None and bool(trial.training)
 
 
 def _standing(running: _Running, quality: Objective, seconds: float) -> Standing:

@@ -40,10 +40,10 @@ class Home(Protocol):
     def data(self) -> Files:
         """The files of the prepared data."""
 
-    def training(self, trial: str) -> bytes | None:
+    def training(self, name: str) -> bytes | None:
         """See `Desk.training`."""
 
-    def keep_training(self, trial: str, content: bytes) -> None:
+    def keep_training(self, name: str, content: bytes) -> None:
         """See `Desk.keep_training`."""
 
     def keep_model(self, run: str, content: bytes) -> str:
@@ -79,10 +79,12 @@ class Outpost:
 
     def _attempt_away(self, bench: Bench, job: Message, report: Report) -> Mapping[str, Any]:
         """Runs a trial, between fetching what it goes on from and sending its model."""
-        training = _Training(bench.trainings / job["uuid"], self._home)
+        training = _Training(bench.trainings / job["training"], self._home)
         try:
             training.bring()
             outcome = bench.attempt(job, training.sending(report))
+            if job["keep"]:
+                training.send()
             if "artefact" in outcome:
                 content = Path(outcome["artefact"]).read_bytes()
                 outcome["artefact"] = self._home.keep_model(job["run"], content)
@@ -92,7 +94,7 @@ class Outpost:
 
 
 class _Training:
-    """The training file of a trial away from home.
+    """A training file away from home.
 
     Args:
         file: here.
@@ -104,20 +106,24 @@ class _Training:
         self._sent: int | None = None
 
     def bring(self) -> None:
-        """Fetches what an earlier run of the trial left."""
+        """Fetches what is kept of the training."""
         content = self._home.training(self.file.name)
         if content is not None:
             self.file.write_bytes(content)
             self._sent = self.file.stat().st_mtime_ns
 
+    def send(self) -> None:
+        """Sends the file home if it is another one."""
+        written = self.file.stat().st_mtime_ns if self.file.exists() else None
+        if written not in (None, self._sent):
+            self._home.keep_training(self.file.name, self.file.read_bytes())
+            self._sent = written
+
     def sending(self, report: Report) -> Report:
-        """A report that sends the file home whenever it is another one."""
+        """A report that sends the file home first."""
 
         def send_and_report(progress: Progress) -> bool:
-            written = self.file.stat().st_mtime_ns if self.file.exists() else None
-            if written not in (None, self._sent):
-                self._home.keep_training(self.file.name, self.file.read_bytes())
-                self._sent = written
+            self.send()
             return report(progress)
 
         return send_and_report

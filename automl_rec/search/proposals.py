@@ -26,7 +26,8 @@ class Proposal:
     """A configuration to run.
 
     Attributes:
-        origin: ``"baseline"``, ``"default"``, ``"sampler"``, ``"random"``, or ``"enumeration"``.
+        origin: ``"baseline"``, ``"default"``, ``"sampler"``, ``"random"``, ``"enumeration"``, or
+            ``"derived"``.
         suggestion: what the sampler must be told of, where it was asked.
         seed: of the training, where it was started before.
         uuid: of the trial, where it was started before.

@@ -644,12 +644,12 @@ class _Home:
         files: Files = ray.get(found)
         return files
 
-    def training(self, trial: str) -> bytes | None:
-        content: bytes | None = _asked(self._desk.training.remote(trial))
+    def training(self, name: str) -> bytes | None:
+        content: bytes | None = _asked(self._desk.training.remote(name))
         return content
 
-    def keep_training(self, trial: str, content: bytes) -> None:
-        _asked(self._desk.keep_training.remote(trial, content))
+    def keep_training(self, name: str, content: bytes) -> None:
+        _asked(self._desk.keep_training.remote(name, content))
 
     def keep_model(self, run: str, content: bytes) -> str:
         return str(_asked(self._desk.keep_model.remote(run, content)))

@@ -17,6 +17,7 @@ from automl_rec.data import Prepared
 from automl_rec.errors import AutomlRecError, StudyMismatchError
 from automl_rec.objectives.objective import Objective
 from automl_rec.registry import Registry
+from automl_rec.search.after_parts import AfterParts
 from automl_rec.search.baselines import baselines, published
 from automl_rec.search.early_stopping import Rule, make_rule
 from automl_rec.search.engine import Engine, Setup
@@ -130,6 +131,7 @@ class Session:
             self.pricing,
             rule,
             shelf,
+            self._after_parts(),
             lambda configuration: place(self.space, configuration),
             self.listeners,
         )
@@ -195,6 +197,22 @@ class Session:
         ]
         seed = derive_seed(self._seed, "draws", *who)
         return Proposals(self.space, suggestions, first, known, seed)
+
+    def _after_parts(self) -> AfterParts:
+        return AfterParts(
+            self.space,
+            self.objectives,
+            self.pricing,
+            self._training_part,
+            most=self.space.search.after_parts,
+            seed=self._seed,
+        )
+
+    def _training_part(self, configuration: Configuration) -> Configuration:
+        # Imported here: whoever only reads a study is spared torch.
+        from automl_rec.training_part import training_part
+
+        return training_part(configuration, self.registry)
 
     def _fits(self, configuration: Configuration) -> bool:
         """Whether a configuration can be built within the bounds, as far as prices tell."""

@@ -1,7 +1,7 @@
 """The front as it stands, and what its trials and those on their way keep on disk."""
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from automl_rec import pareto
@@ -17,7 +17,8 @@ class Shelf:
     """Keeps the front; a trial that leaves it takes its artefact from the disk.
 
     Args:
-        folder: the study's; artefacts lie in it, one folder a run, and trainings, one file a trial.
+        folder: the study's; artefacts lie in it, one folder a run, and trainings, one file a
+            training part.
         objectives: of the study.
         trials: recorded before.
     """
@@ -26,6 +27,7 @@ class Shelf:
         self, folder: Path, objectives: Sequence[Objective], trials: Iterable[TrialRecord]
     ) -> None:
         self._folder, self._objectives = folder, tuple(objectives)
+        self._held: set[str] = set()
         self.front = self._front(trials)
         self.hypervolume = self._hypervolume()
 
@@ -36,7 +38,7 @@ class Shelf:
 
     @property
     def trainings(self) -> Path:
-        """Where every trial on its way keeps its training, in a file of its own."""
+        """Where trainings on their way are kept, and ended ones while they are needed."""
         return self._folder / TRAININGS
 
     def add(self, trial: TrialRecord) -> list[int]:
@@ -61,10 +63,29 @@ class Shelf:
         if is_folder_name(run):
             shutil.rmtree(self.artefacts / run, ignore_errors=True)
 
-    def drop_training(self, uuid: str) -> None:
-        """Removes the training of a trial that is recorded."""
-        if is_folder_name(uuid):
-            (self.trainings / uuid).unlink(missing_ok=True)
+    def hold(self, training: str) -> None:
+        """Takes care of the file of a training: `clear` removes it when nobody needs it."""
+        self._held.add(training)
+
+    def let_go(self, training: str) -> None:
+        """Leaves the file of a training to whoever goes on with it."""
+        self._held.discard(training)
+
+    def has(self, training: str) -> bool:
+        """Whether the file of a training lies here."""
+        return is_folder_name(training) and (self.trainings / training).is_file()
+
+    def clear(self, needed: Collection[str]) -> None:
+        """Removes the trainings held that are neither needed nor of the front."""
+        front = {member.training for member in self.front}
+        for training in self._held - front - set(needed):
+            self.drop(training)
+
+    def drop(self, training: str) -> None:
+        """Removes the file of a training."""
+        self._held.discard(training)
+        if is_folder_name(training):
+            (self.trainings / training).unlink(missing_ok=True)
 
     def relative(self, artefact: Path) -> str:
         """The path of an artefact from the study's folder."""
@@ -86,12 +107,13 @@ class Shelf:
         if left:
             stored.forget_artefacts([trial.number for trial in left])
         kept = {run_of(t.artefact) for t in trials if t.artefact is not None and t not in left}
-        digests, uuids = {row.digest for row in running}, {row.uuid for row in running}
+        digests, begun = {row.digest for row in running}, {row.training for row in running}
+        self._held = {member.training for member in self.front}
         for path in artefacts:
             if path.name not in kept and path.name.partition("-")[0] not in digests:
                 self.discard(path.name)
         for path in trainings:
-            if path.name.partition(".")[0] not in uuids:
+            if path.name not in self._held and path.name.partition(".")[0] not in begun:
                 path.unlink(missing_ok=True)
 
 

@@ -14,7 +14,7 @@ from automl_rec.search.references import References
 from automl_rec.search.title import title_of
 from automl_rec.search.wording import counted, per_rows
 from automl_rec.space.configuration import Configuration
-from automl_rec.storage.records import TrialRecord
+from automl_rec.storage.records import DERIVED, TrialRecord
 
 NOISE = 2.0
 """Standard errors of a difference within which two qualities are not told apart."""
@@ -85,7 +85,10 @@ def indistinct(one: Measurement, other: Measurement) -> bool:
 def _counts(trials: Sequence[TrialRecord], repeats: int) -> str:
     stopped = [t for t in trials if t.state == "pruned" and t.worker is not None]
     groups = {
-        "complete": [t for t in trials if t.state == "complete"],
+        "complete": [t for t in trials if t.state == "complete" and t.origin != DERIVED],
+        "derived from their trainings": [
+            t for t in trials if t.state == "complete" and t.origin == DERIVED
+        ],
         "stopped early": [t for t in stopped if t.reason != TIME_OVER],
         "cut off by the end of the time": [t for t in stopped if t.reason == TIME_OVER],
         "refused before training": [t for t in trials if t.state == "pruned" and not t.worker],

@@ -40,6 +40,11 @@ def cells(trial: TrialRecord, objectives: Sequence[Objective]) -> list[str]:
     return [_cell(trial, objective) for objective in objectives]
 
 
+def numbered(trial: TrialRecord) -> str:
+    """A trial's number, with that of the trial whose training it took over."""
+    return str(trial.number) if trial.parent is None else f"{trial.number} of {trial.parent}"
+
+
 def state_of(trial: TrialRecord) -> str:
     """A word for what became of a trial."""
     if trial.state == "pruned":

@@ -77,7 +77,7 @@ class WorkerProcess:
         self.job, self.began, self.silent = job, None, 0.0
         self.log_start = _size(self.log)
         self.trials += 1
-        fields = ("configuration", "seed", "uuid", "run", "seconds")
+        fields = ("configuration", "seed", "training", "run", "seconds", "keep")
         self.send({name: getattr(job, name) for name in fields})
 
     def send(self, message: Mapping[str, Any]) -> None:

@@ -32,6 +32,7 @@ SEARCH: Mapping[str, Reader] = {
     "min_epochs": whole(1),
     "min_finished": whole(1),
     "lease": seconds,
+    "after_parts": whole(0),
 }
 _DIRECTIONS: tuple[Direction, ...] = ("maximize", "minimize")
 

@@ -63,6 +63,7 @@ class SearchSettings:
         min_epochs: no trial is stopped before it has trained that long.
         min_finished: no trial is stopped before so many of its kind have finished.
         lease: seconds that a process may be silent before its trials are given to others.
+        after_parts: how many trials may be derived from one training.
     """
 
     sampler: Literal["tpe", "nsga2", "random"] = "tpe"
@@ -72,6 +73,7 @@ class SearchSettings:
     min_epochs: int = 5
     min_finished: int = 5
     lease: float = 120.0
+    after_parts: int = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from automl_rec.errors import StorageError
 from automl_rec.storage.database import Database
 from automl_rec.storage.mirror import Mirror
 from automl_rec.storage.owner import Owner
-from automl_rec.storage.records import Claim, CurvePoint, Role, RunningTrial, Worker
+from automl_rec.storage.records import DERIVED, Claim, CurvePoint, Role, RunningTrial, Worker
 from automl_rec.storage.rows import curve_rows, owner_row, running_of, running_row, worker_of
 from automl_rec.storage.tables import RunningRow, StudyRow, TrialRow, WorkerRow
 
@@ -123,7 +123,7 @@ class Claims:
             if self._has(connection, RunningRow, trial.digest):
                 return "running"
             room = self._room(connection)
-            if room is not None and room <= 0:
+            if trial.origin != DERIVED and room is not None and room <= 0:
                 return "full"
             row = running_row(trial, self._key) | {"owner": worker}
             connection.execute(insert(RunningRow), row)
@@ -169,7 +169,7 @@ class Claims:
         return self._database.read(self._workers)
 
     def room(self) -> int | None:
-        """How many more trials may start; None where there is no limit."""
+        """How many more trials may start, derived ones aside; None where there is no limit."""
         return self._database.read(self._room)
 
     def owns(self, connection: Connection, uuid: str, worker: int | None) -> bool:
@@ -217,9 +217,10 @@ class Claims:
     def _room(self, connection: Connection) -> int | None:
         # Trials stay, in the order of their numbers: those counted once are not read again.
         new = and_(TrialRow.study_id == self._key, TrialRow.number > self._counted)
-        ran = select(func.count(TrialRow.worker)).where(new).scalar_subquery()
+        counts = and_(new, TrialRow.origin != DERIVED)
+        ran = select(func.count(TrialRow.worker)).where(counts).scalar_subquery()
         last = select(func.max(TrialRow.number)).where(new).scalar_subquery()
-        here = RunningRow.study_id == self._key
+        here = and_(RunningRow.study_id == self._key, RunningRow.origin != DERIVED)
         running = select(func.count()).select_from(RunningRow).where(here).scalar_subquery()
         # Asked at once: a trial that ends meanwhile must not count twice.
         query = select(StudyRow.budget, running, ran, last).where(StudyRow.id == self._key)

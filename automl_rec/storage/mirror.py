@@ -220,6 +220,8 @@ def _attributes(trial: FinishedTrial) -> list[dict[str, Any]]:
         "digest": trial.digest,
         "model": next(iter(trial.configuration["model"])),
         "origin": trial.origin,
+        "training": trial.training or None,
+        "parent": trial.parent,
         "reason": trial.reason,
         "train_seconds": trial.train_seconds,
         **dict(_numbers(trial)),

@@ -9,6 +9,8 @@ from automl_rec.storage.owner import Owner
 
 State: TypeAlias = Literal["complete", "pruned", "failed"]
 Role: TypeAlias = Literal["search", "worker"]
+DERIVED = "derived"
+"""Origin of a trial that shares the training of its parent: it does not count in the budget."""
 Claim: TypeAlias = Literal["taken", "known", "running", "full"]
 """What became of a claim: it is its maker's; it is recorded; another runs it; no room is left."""
 
@@ -119,10 +121,11 @@ class FinishedTrial:
         measurements: objective name -> measurement; every objective where complete.
         violations: objective name -> how far beyond its bound; <= 0 is feasible.
         seed: of the training.
-        origin: who proposed it: a baseline, a sampler.
+        origin: who proposed it: a baseline, a sampler; `DERIVED` from the trial of another.
         worker: who trained it; None where nobody did.
-        train_seconds: spent in training; None where there was none.
-        parent: number of the trial whose training this one shares.
+        train_seconds: spent in training, that of its parent included; None where there was none.
+        training: digest of the training part of the configuration; empty where nothing ran.
+        parent: number of the trial whose training this one took over; None where it had its own.
         artefact: None where none is kept.
     """
 
@@ -139,6 +142,7 @@ class FinishedTrial:
     violations: Mapping[str, float] = field(default_factory=dict)
     worker: str | None = None
     train_seconds: float | None = None
+    training: str = ""
     parent: int | None = None
     artefact: Artefact | None = None
 
@@ -160,7 +164,7 @@ class RunningTrial:
         attempt: 1, or more where its worker process died of it and it was started again.
         losses: how often the process that answered for it was lost.
         curve: validations known when the owner was last heard of.
-        digest, configuration, seed, origin, started: see `FinishedTrial`.
+        digest, configuration, seed, origin, started, training, parent: see `FinishedTrial`.
     """
 
     uuid: str
@@ -173,3 +177,5 @@ class RunningTrial:
     attempt: int = 1
     losses: int = 0
     curve: tuple[CurvePoint, ...] = ()
+    training: str = ""
+    parent: int | None = None

@@ -91,6 +91,7 @@ class TrialRow(Tables):
     started: Mapped[float]
     finished: Mapped[float]
     parent: Mapped[int | None]
+    training: Mapped[str]
     artefact_path: Mapped[str | None]
     artefact_sha256: Mapped[str | None]
     artefact_bytes: Mapped[int | None]
@@ -128,3 +129,5 @@ class RunningRow(Tables):
     attempt: Mapped[int]
     losses: Mapped[int]
     curve: Mapped[list[dict[str, Any]]]
+    training: Mapped[str]
+    parent: Mapped[int | None]

@@ -37,7 +37,7 @@ def job(model: str, run: str = "run", seed: int = 3) -> Job:
         values |= {"width": 16, "epochs": EPOCHS, "batch_size": 256, "learning_rate": 0.05}
         table = Chosen("full", {"precision": "fp32"})
         configuration = Configuration(Chosen(model, values), embedding=table)
-    return Job("digest", configuration.as_dict(), seed, uuid="trial", run=run)
+    return Job("digest", configuration.as_dict(), seed, training="trial", run=run)
 
 
 def attempt(

@@ -37,7 +37,7 @@ def job(model: str, digest: str = "one") -> Job:
     training = {"learning_rate": 0.001, "batch_size": 2048, "epochs": 9, "patience": 9}
     values = {"popularity": {}, "slow": {"level": 0, **training, "evaluate_every": 1}}
     configuration = {"model": {found: values.get(found, {"behaviour": model, "level": 0})}}
-    return Job(digest, configuration, seed=1, uuid=digest, run=digest)
+    return Job(digest, configuration, seed=1, training=digest, run=digest)
 
 
 def heard(engine: LocalEngine) -> Iterator[Event]:

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from automl_rec import pareto
 from automl_rec.errors import Infeasible, StorageError
 from automl_rec.objectives.objective import Measurement, Objective
 from automl_rec.plugin import Interval
 from automl_rec.price import Price
+from automl_rec.search.after_parts import AfterParts
 from automl_rec.search.early_stopping import NoStopping, Rule, SafeStopping, Standing
 from automl_rec.search.engine import Event, Failed, Finished, Job, Reported, Started
 from automl_rec.search.enumeration import configurations
@@ -90,6 +92,8 @@ def make_loop(
     heard: list[StudyEvent] | None = None,
     trials: int | None = None,
     owner: int = 0,
+    training_part: Callable[[Configuration], Configuration] = lambda configuration: configuration,
+    derived: int = 0,
     **options: Any,
 ) -> Loop:
     suggestions = Suggestions(space, objectives, make_sampler("random", owner))
@@ -104,6 +108,9 @@ def make_loop(
         Pricing(pricing, objectives),
         rule or NoStopping(),
         Shelf(folder, objectives, ()),
+        AfterParts(
+            space, objectives, Pricing(pricing, objectives), training_part, most=derived, seed=0
+        ),
         lambda configuration: place(space, configuration),
         () if heard is None else (heard.append,),
     )
@@ -146,6 +153,140 @@ def test_the_budget_of_trials_counts_those_that_ran(
         if trial.state == "pruned":
             assert trial.violations == {"bytes": 3000.0}
             assert trial.reason == "Refused on price: bytes at least 8 kB, 3 kB beyond the bound."
+
+
+SHARED = """
+model: {tower: {width: [4, 8], rate: 0.1, loss: full}}
+sparsity: {none: , magnitude: {density: [0.05, 0.2, 0.5]}}
+"""
+
+
+def pruned(configuration: Configuration) -> float:
+    """Kilobytes a unit of width, less what is pruned."""
+    assert configuration.sparsity is not None
+    density = configuration.sparsity.hyperparameters.get("density", 1.0)
+    return 1000 * width(configuration.as_dict()) * float(density)
+
+
+def price_pruned(configuration: Configuration) -> Price:
+    whole = Interval(pruned(configuration), pruned(configuration))
+    return Price(whole, whole, Interval(0, 0), whole, whole, whole)
+
+
+class Keeping:
+    """Answers jobs, and writes the trainings that are to be kept."""
+
+    def __init__(self, folder: Path, finished: Finish, stopped: str | None = None) -> None:
+        self._folder, self._finished, self._stopped = folder / "trainings", finished, stopped
+        self._folder.mkdir()
+
+    def __call__(self, job: Job) -> Finished:
+        if job.keep:
+            (self._folder / job.training).write_text("weights")
+        size = pruned(Configuration.from_dict(job.configuration))
+        found = self._finished(job, {"ndcg@10": 0.3 * (size / 8000) ** 0.05, "bytes": size})
+        curve = ((1, 0.1, None, 1.0), (2, 0.3, None, 2.0))
+        return replace(found, train_seconds=3.0, stopped=self._stopped, curve=curve)
+
+
+def model_alone(configuration: Configuration) -> Configuration:
+    return Configuration(configuration.model)
+
+
+def sharing_loop(space: Space, stored: StoredStudy, engine: Any, folder: Path, **more: Any) -> Loop:
+    options: dict[str, Any] = {"pricing": price_pruned, "training_part": model_alone, "derived": 8}
+    return make_loop(space, stored, engine, folder, **options | more)
+
+
+def test_a_training_serves_other_trials_that_take_no_budget(
+    space_of: SpaceOf, stored: StoredStudy, instant: Any, finished: Finish, tmp_path: Path
+) -> None:
+    engine, heard = instant(Keeping(tmp_path, finished)), list[StudyEvent]()
+    rule = SafeStopping(("bytes",), min_epochs=1, min_finished=1)
+    options: dict[str, Any] = {"trials": 1, "heard": heard, "rule": rule}
+    loop = sharing_loop(space_of(SHARED), stored, engine, tmp_path, **options)
+    assert loop.run() == "trials"
+    parent, *children = stored.trials()
+    assert len(children) == 3
+    assert {trial.training for trial in (parent, *children)} == {parent.training}
+    assert {trial.seed for trial in (parent, *children)} == {parent.seed}
+    assert (parent.parent, parent.origin) == (None, "sampler")
+    assert {(trial.parent, trial.origin) for trial in children} == {(0, "derived")}
+    # What they cost is what their parent cost, with what they took themselves.
+    assert {trial.train_seconds for trial in children} == {3.0}
+    # The curve is the parent's: it stands once, and teaches early stopping once.
+    assert set(stored.curves()) == {0}
+    assert [len(gains) for gains in rule._curves.values()] == [1]
+    ends = [event for event in heard if isinstance(event, TrialFinished)]
+    assert [event.ran for event in ends] == [1] * 4
+    assert (tmp_path / "trainings" / parent.training).is_file(), "the front still has it"
+
+
+def test_a_trial_that_shares_a_kept_training_says_whose(
+    space_of: SpaceOf, stored: StoredStudy, instant: Any, finished: Finish, tmp_path: Path
+) -> None:
+    engine = instant(Keeping(tmp_path, finished))
+    loop = sharing_loop(space_of(SHARED), stored, engine, tmp_path, derived=1)
+    assert loop.run() == "exhausted"
+    trials = stored.trials()
+    assert len(trials) == 8
+    firsts = {trial.training: trial.number for trial in reversed(trials)}
+    kept = {member.training for member in (trials[firsts[t]] for t in firsts)}
+    assert kept == set(firsts)
+    for trial in trials:
+        assert trial.parent in (None, firsts[trial.training])
+        assert (trial.origin == "derived") <= (trial.parent is not None)
+    assert sum(trial.origin == "derived" for trial in trials) <= 2
+
+
+def test_a_training_that_the_search_stopped_serves_nobody(
+    space_of: SpaceOf,
+    stored: StoredStudy,
+    instant: Any,
+    finished: Finish,
+    tmp_path: Path,
+) -> None:
+    engine = instant(Keeping(tmp_path, finished, "early"))
+    assert sharing_loop(space_of(SHARED), stored, engine, tmp_path, trials=1).run() == "trials"
+    assert len(stored.trials()) == 1
+    assert list((tmp_path / "trainings").iterdir()) == []
+
+
+def test_nothing_is_derived_where_the_training_is_gone(
+    space_of: SpaceOf, stored: StoredStudy, instant: Any, finished: Finish, tmp_path: Path
+) -> None:
+    engine = instant(lambda job: finished(job, {"ndcg@10": 0.1, "bytes": 9.0}))
+    assert sharing_loop(space_of(SHARED), stored, engine, tmp_path, trials=1).run() == "trials"
+    assert len(stored.trials()) == 1
+
+
+def test_a_loop_goes_on_with_what_another_had_still_to_derive(
+    space_of: SpaceOf, stored: StoredStudy, instant: Any, finished: Finish, tmp_path: Path
+) -> None:
+    engine = instant(Keeping(tmp_path, finished))
+    options: dict[str, Any] = {"trials": 1, "derived": 2}
+    sharing_loop(space_of(SHARED), stored, engine, tmp_path, **options).run()
+    options |= {"past": stored.trials(), "derived": 3, "owner": 1}
+    sharing_loop(space_of(SHARED), stored, engine, tmp_path, **options).run()
+    assert [trial.parent for trial in stored.trials()] == [None, 0, 0, 0]
+
+
+def test_trainings_go_with_the_front(
+    space_of: SpaceOf, stored: StoredStudy, instant: Any, finished: Finish, tmp_path: Path
+) -> None:
+    keeping = Keeping(tmp_path, finished)
+
+    def better_when_wider(job: Job) -> Finished:
+        found = keeping(job)
+        wide = job.configuration["model"]["tower"]["width"] == 8
+        measured = {"ndcg@10": (0.9 if wide else 0.1, None), "bytes": (1.0 if wide else 2.0, None)}
+        return replace(found, measurements=measured)
+
+    engine = instant(better_when_wider)
+    assert sharing_loop(space_of(SHARED), stored, engine, tmp_path).run() == "exhausted"
+    (kept,) = (tmp_path / "trainings").iterdir()
+    (best,) = pareto.front(stored.trials(), OBJECTIVES).trials
+    assert kept.name == best.training
 
 
 def test_what_cannot_be_priced_is_refused_or_failed_and_the_rest_goes_on(
@@ -390,7 +531,8 @@ def test_a_trial_that_waits_is_run_before_anything_new(
     stored.claims.leave(other)
     engine.turns = [lambda: engine.finish(engine.jobs[-1])] * 6
     assert make_loop(space, stored, engine, tmp_path).run() == "exhausted"
-    assert (engine.jobs[0].uuid, engine.jobs[0].seed) == ("theirs", 77)
+    assert (engine.jobs[0].training, engine.jobs[0].seed) == (engine.jobs[0].digest, 77)
+    assert stored.trials()[0].uuid == "theirs"
     assert len({job.run for job in engine.jobs}) == 6
     trials = stored.trials()
     assert trials[0].origin == "baseline"
@@ -426,7 +568,7 @@ def test_a_process_that_was_thought_lost_ends_the_trials_that_others_took(
     engine.turns = [steal, lambda: None, give, lambda: engine.finish(engine.jobs[-1])]
     loop = make_loop(space, stored, engine, tmp_path, heard=heard, beat_seconds=0.0)
     assert loop.run() == "exhausted"
-    assert [job.uuid for job in engine.jobs] == [engine.jobs[0].uuid] * 2
+    assert [job.training for job in engine.jobs] == [engine.jobs[0].training] * 2
     assert engine.cancelled == [engine.jobs[0]]
     assert [e.reason for e in heard if isinstance(e, TrialRequeued)] == [
         "This process was silent for so long that another has taken the trial over."
@@ -545,7 +687,7 @@ def test_two_loops_divide_a_space_and_its_budget(
     trials = stored.trials()
     assert [trial.number for trial in trials] == list(range(40))
     assert len({trial.digest for trial in trials}) == 40
-    assert sorted(job.uuid for e in engines for job in e.jobs) == sorted(t.uuid for t in trials)
+    assert sorted(job.digest for e in engines for job in e.jobs) == sorted(t.digest for t in trials)
     assert all(engine.jobs for engine in engines)
 
 

@@ -58,9 +58,10 @@ class Study:
         self.job = {
             "configuration": configuration.as_dict(),
             "seed": 3,
-            "uuid": "trial",
+            "training": "trial",
             "run": "run",
             "seconds": None,
+            "keep": False,
         }
 
     def outpost(self, marker: Marker) -> Outpost:
@@ -154,6 +155,18 @@ def test_a_trial_out_of_sight_goes_on_from_what_another_machine_sent(
     assert epochs[0] > 1
     assert epochs[-1] == 4
     assert steady(found) == steady(whole)
+
+
+def test_a_kept_training_is_sent_home_whole_and_brought_to_the_next(
+    study: Study, unseen: Marker
+) -> None:
+    kept = {**study.job, "keep": True}
+    first = dict(study.outpost(unseen).attempt(kept, listening([])))
+    assert (study.folder / "trainings/trial").read_bytes() == study.sent[-1]
+    epochs: list[int] = []
+    found = dict(study.outpost(unseen).attempt(study.job, listening(epochs)))
+    assert epochs == [], "nothing is trained again"
+    assert steady(found) == steady(first)
 
 
 def test_a_home_that_cannot_keep_a_model_is_told(study: Study, unseen: Marker) -> None:

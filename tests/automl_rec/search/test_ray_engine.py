@@ -70,12 +70,12 @@ class Ground:
     data: Prepared
     setup: Setup
 
-    def jobs(self, model: str, **limits: float) -> list[Job]:
+    def jobs(self, model: str, seconds: float | None = None, end: float | None = None) -> list[Job]:
         path = self.folder / "space.yaml"
         path.write_text(f"{HEAD}model: {model}\n")
         found = configurations(read_space(path, Registry.discover()))
         return [
-            Job(c.digest, c.as_dict(), 7, f"trial-{c.digest}", f"run-{c.digest}", **limits)
+            Job(c.digest, c.as_dict(), 7, f"training-{c.digest}", f"run-{c.digest}", seconds, end)
             for c in found
         ]
 
@@ -513,7 +513,7 @@ def test_a_machine_that_does_not_see_the_study_brings_its_model_home(
     assert Path(last.artefact).is_relative_to(ground.setup.artefacts)
     assert export.sha256(Path(last.artefact)) == last.artefact_sha256
     assert Prepared.open(cache / ground.data.digest).digest == ground.data.digest
-    assert (Path(ground.setup.trainings) / job.uuid).is_file()
+    assert (Path(ground.setup.trainings) / job.training).is_file()
     assert list(logs.glob("*.log")) == []
 
 

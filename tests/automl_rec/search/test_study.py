@@ -51,7 +51,7 @@ def test_a_search_records_its_trials_and_keeps_the_artefacts_of_the_front(
     study = run(space, out=tmp_path / "runs", listeners=[heard.append], seed=3)
     assert [trial.number for trial in study.trials] == list(range(len(study.trials)))
     ran = [trial for trial in study.trials if trial.worker]
-    assert len(ran) == 9
+    assert sum(trial.origin != "derived" for trial in ran) == 9
     assert {"popularity", "ease", "bpr-mf"} >= set(models(tuple(ran)))
     baselines = [trial for trial in study.trials if trial.origin == "baseline"]
     assert models(tuple(baselines)).count("ease") == 2
@@ -84,13 +84,40 @@ def test_a_search_records_its_trials_and_keeps_the_artefacts_of_the_front(
     assert again.trials == study.trials
     more = run(space, out=tmp_path / "runs", trials=11)
     assert identities(more.trials[: len(study.trials)]) == identities(study.trials)
-    assert len([trial for trial in more.trials if trial.worker]) == 11
+    assert sum(t.worker is not None and t.origin != "derived" for t in more.trials) == 11
     assert len({trial.digest for trial in more.trials}) == len(more.trials)
     with pytest.raises(StudyMismatchError, match="--seed"):
         run(space, out=tmp_path / "runs", seed=4)
     space_file(space.read_text().replace("epochs: 3", "epochs: 4"))
     with pytest.raises(StudyMismatchError, match="space"):
         run(space, out=tmp_path / "runs")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_training_gives_many_trials(
+    space_file: SpaceFile, workers: int, tmp_path: Path
+) -> None:
+    space = space_file(
+        PLAIN
+        + "budget: {trials: 4}\n"
+        + "model: {ease: {regularization: [10, 100]}, bpr-mf: {epochs: 3, width: [8, 16]}}\n"
+        + "sparsity: {none: , magnitude: {mode: one-shot, density: [0.1, 0.3, 0.6]}}\n"
+    )
+    study = run(space, out=tmp_path / "runs", workers=workers)
+    derived = [trial for trial in study.trials if trial.origin == "derived"]
+    assert derived
+    assert sum(bool(t.worker) for t in study.trials) == 4 + len(derived)
+    seen = optuna.load_study(study_name=study.name, storage=study.url).trials
+    for child in derived:
+        assert child.parent is not None
+        parent = study.trials[child.parent]
+        assert (parent.training, parent.seed) == (child.training, child.seed)
+        assert parent.configuration["model"] == child.configuration["model"]
+        assert child.state == parent.state == "complete"
+        assert child.train_seconds is not None
+        assert seen[child.number].user_attrs["parent"] == parent.number
+    shared = {trial.training for trial in study.front()}
+    assert {path.name for path in (study.folder / "trainings").iterdir()} <= shared
 
 
 @pytest.mark.usefixtures("unruly")

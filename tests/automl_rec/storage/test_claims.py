@@ -11,6 +11,7 @@ from sqlalchemy import update
 from automl_rec.errors import StorageError
 from automl_rec.storage.owner import Owner
 from automl_rec.storage.records import (
+    DERIVED,
     CurvePoint,
     FinishedTrial,
     RunningTrial,
@@ -57,7 +58,7 @@ def test_a_claimed_trial_is_read_back_until_it_is_recorded(
     study: StoredStudy, make_trial: MakeTrial
 ) -> None:
     claims, worker = study.claims, study.claims.join(HERE)
-    later, earlier = running("later", started=101.0, attempt=2), running("earlier")
+    later, earlier = running("later", started=101.0, attempt=2), running("earlier", parent=3)
     assert [claims.claim(trial, worker) for trial in (later, earlier)] == ["taken"] * 2
     assert claims.running() == [replace(t, owner=worker) for t in (earlier, later)]
     mine = make_trial(uuid="later", digest=later.digest, worker="w")
@@ -92,6 +93,17 @@ def test_no_more_trials_are_claimed_than_the_budget_has(
     study.set_budget(StoredBudget(trials=4))
     assert claims.claim(running("c"), worker) == "taken"
     assert claims.room() == 0
+
+
+def test_derived_trials_take_no_room(study: StoredStudy, make_trial: MakeTrial) -> None:
+    claims, worker = study.claims, study.claims.join(HERE)
+    study.set_budget(StoredBudget(trials=1))
+    study.record(make_trial(worker="w", origin=DERIVED, parent=0))
+    assert claims.claim(running("a", origin=DERIVED), worker) == "taken"
+    assert claims.room() == 1
+    assert claims.claim(running("b"), worker) == "taken"
+    assert claims.claim(running("c"), worker) == "full"
+    assert claims.claim(running("d", origin=DERIVED), worker) == "taken"
 
 
 def test_the_room_left_is_that_of_a_fresh_count_whoever_records(

@@ -105,13 +105,16 @@ def test_the_study_names_its_objectives_and_directions(study: StoredStudy, url: 
 def test_attributes_are_scalars_that_the_dashboard_sorts_by(
     study: StoredStudy, make_trial: MakeTrial, url: str
 ) -> None:
-    study.record(make_trial(state="failed", reason="it diverged", train_seconds=2.5))
+    told = {"training": "t", "parent": 7}
+    study.record(make_trial(state="failed", reason="it diverged", train_seconds=2.5, **told))
     (trial,) = optuna.load_study(storage=url, study_name="ratings").trials
     assert trial.user_attrs == {
         "digest": "digest-0",
         "model": "ease",
         "origin": "sampler",
         "reason": "it diverged",
+        "training": "t",
+        "parent": 7,
         "train_seconds": 2.5,
         "ndcg@10": 0.25,
         "ndcg@10 standard error": 0.01,

@@ -111,7 +111,7 @@ def test_tables_of_a_newer_program_are_refused(
     assert study.trials() == []
     with closing(sqlite3.connect(tmp_path / "study.db")) as connection, connection:
         connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
-    with pytest.raises(StorageError, match=r"tables of version 9999, .* up to 0002\. Upgrade"):
+    with pytest.raises(StorageError, match=r"tables of version 9999, .* up to 0003\. Upgrade"):
         Repository.open(url)
 
 
