@@ -23,13 +23,13 @@ class DsNot(Sparsity):
     mean (dynamic sparse no training). No value changes. Every row keeps
     ``round(density * columns)`` entries, at least one, or all it has; ties go to the first.
 
-    Inputs are those that the train part gives to linears, to tables that score, where queries are
-    the inputs, and to the factor of a product that is multiplied last. What is only looked up or
-    summed up, the other factor, grids, a GRU's weights, which torch's kernel multiplies, and
-    weights stored sparse are multiplied with nothing that is seen: of each row the largest stay.
+    Inputs are those of the train part before anything is pruned: of linears, of tables that score,
+    where queries are the inputs, and of the factor of a product that is multiplied last. What is
+    only looked up or summed up, the other factor, grids, a GRU's weights, which torch's kernel
+    multiplies, and weights stored sparse keep the largest of each row, and nothing swaps.
 
     Where inputs have mean 0, behind a normalisation say, Wanda's choice stays as it is. Where means
-    are small beside the spread, swaps may lose a little: 0 cycles leave them out.
+    are small beside the spread, or rows short, swaps may lose a little: 0 cycles leave them out.
 
     Source: Sun et al., ICLR 2024 (Wanda); Zhang et al., ICLR 2024 (DSnoT), without its patterns of
     N in M. Ours has means of inputs where that has sums, so that near 0 is relative: see `swapped`.
