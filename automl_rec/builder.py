@@ -130,11 +130,12 @@ def finalize(built: Built) -> Served:
         for weight in built.layers.weights.values():
             weight.freeze()
         settle(built)
+        answered = partial(answer, built.model, built.layers.catalog)
         if built.rank is not None:
-            calibrated = partial(answer, built.model, built.layers.catalog)
-            built.rank.calibrate(built.low_rank, _biases(built.model), calibrated)
+            built.rank.calibrate(built.low_rank, _biases(built.model), answered)
             built.rank.compress(built.low_rank)
         if built.sparsity is not None:
+            built.sparsity.calibrate(built.prunable, answered)
             built.sparsity.compress(built.prunable)
         if built.embedding is not None:
             for table in built.layers.tables.values():

@@ -1,4 +1,4 @@
-"""Calibration: a finished model answers for the train part, and a rank sees what weights give."""
+"""Calibration: a finished model answers for the train part, and compressions watch its weights."""
 
 from collections.abc import Iterator
 

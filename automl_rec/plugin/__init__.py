@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from automl_rec.plugin.matrices.sum import SumMatrix
     from automl_rec.plugin.matrices.tiles import TileMatrix, in_tiles, spread_tiles, tiles_of
     from automl_rec.plugin.matrices.trainable import TrainableMatrix
+    from automl_rec.plugin.matrices.watched import WatchedMatrix
     from automl_rec.plugin.model import (
         ClosedFormModel,
         GradientModel,
@@ -129,6 +130,7 @@ _HOMES = {
     "matrices.sum": ("SumMatrix",),
     "matrices.tiles": ("TileMatrix", "in_tiles", "spread_tiles", "tiles_of"),
     "matrices.trainable": ("TrainableMatrix",),
+    "matrices.watched": ("WatchedMatrix",),
     "model": (
         "ClosedFormModel",
         "GradientModel",
@@ -217,6 +219,7 @@ __all__ = [
     "TrainedModel",
     "Use",
     "Value",
+    "WatchedMatrix",
     "Weight",
     "blocks_form",
     "csr_bytes",

@@ -54,8 +54,8 @@ class Rank(LifeCycle, ABC):
     ) -> None:
         """Sees what finished weights give for the train part; called before `compress`.
 
-        A rank that wants to see sets ``weight.matrix`` to a matrix of its own, which passes on what
-        it is asked and takes notes, calls ``answer``, and sets the matrices back.
+        A rank that wants to see sets ``weight.matrix`` to a `WatchedMatrix` of its own, which takes
+        notes, calls ``answer``, and sets the matrices back.
 
         Args:
             weights: those of `compress`.

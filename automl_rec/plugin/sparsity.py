@@ -1,7 +1,7 @@
 """Sparsities: which entries of a weight are kept."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from automl_rec.plugin.form import Form
 from automl_rec.plugin.life_cycle import LifeCycle
@@ -34,6 +34,18 @@ class Sparsity(LifeCycle, ABC):
     @abstractmethod
     def price(self, forms: Mapping[str, Form]) -> dict[str, Form]:
         """The forms after `compress`; intervals where values decide how many entries stay."""
+
+    def calibrate(self, weights: Mapping[str, Weight], answer: Callable[[], None]) -> None:
+        """Sees what finished weights are asked for the train part; called before `compress`.
+
+        A sparsity that wants to see sets `WatchedMatrix` of its own in place of what matrices are
+        made of, by `map_leaves`, calls ``answer``, and sets the matrices back.
+
+        Args:
+            weights: those of `compress`.
+            answer: lets the model score all items for users of the train part, or judge its rows,
+                as in service; a sample of them where they are many.
+        """
 
     @abstractmethod
     def compress(self, weights: Mapping[str, Weight]) -> None:

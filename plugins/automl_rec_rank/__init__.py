@@ -14,7 +14,7 @@ TRAINED: dict[tuple[Kind, str], str] = {
 }
 SPARSE: dict[tuple[Kind, str], str] = {
     ("sparsity", name): "this rank keeps sparse entries of its own, among which it would choose"
-    for name in ("magnitude", "dst", "nm", "group", "pixelfly")
+    for name in ("magnitude", "dsnot", "dst", "nm", "group", "pixelfly")
 }
 
 AFM = Component(

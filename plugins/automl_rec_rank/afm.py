@@ -16,7 +16,7 @@ from automl_rec_rank.allocation import (
 from automl_rec_rank.components import Components
 from automl_rec_rank.factoring import factor, served_part
 from automl_rec_rank.spectrum import Spectrum
-from automl_rec_rank.watching import Moments, WatchedMatrix
+from automl_rec_rank.watching import GivingMatrix, Moments
 
 
 class Afm(Rank):
@@ -78,7 +78,7 @@ class Afm(Rank):
         answer: Callable[[], None],
     ) -> None:
         """See `Rank.calibrate`."""
-        watched = {name: WatchedMatrix(served_part(w), w.role) for name, w in weights.items()}
+        watched = {name: GivingMatrix(served_part(w), w.role) for name, w in weights.items()}
         watched = {n: m for n, m in watched.items() if m.width <= LARGEST_SPECTRUM}
         for name, matrix in watched.items():
             _put(weights[name], matrix)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from automl_rec.plugin import Form, Matrix, Role
+from automl_rec.plugin import Matrix, Role, WatchedMatrix
 
 
 class Moments:
@@ -36,41 +36,31 @@ class Moments:
         return moments - torch.outer(self.mean, self.mean) if about_mean else moments
 
 
-class WatchedMatrix(Matrix):
-    """A matrix that notes what it gives: products of a linear, looked-up rows or their sums else.
+class GivingMatrix(WatchedMatrix):
+    """Notes what a matrix gives: products of a linear, looked-up rows or their sums else.
 
     Attributes:
-        watched: the matrix that is asked.
         width: of what it gives.
         given: moments of what was given.
     """
 
     def __init__(self, watched: Matrix, role: Role) -> None:
-        super().__init__()
-        self.rows, self.columns, self.watched = watched.rows, watched.columns, watched
+        super().__init__(watched)
         self._products = role == "linear"
         self.width = self.rows if self._products else self.columns
         self.given = Moments()
 
     def gather(self, ids: Tensor) -> Tensor:
         """See `Matrix.gather`."""
-        return self._noted(self.watched.gather(ids), products=False)
+        return self._noted(super().gather(ids), products=False)
 
     def multiply(self, x: Tensor) -> Tensor:
         """See `Matrix.multiply`."""
-        return self._noted(self.watched.multiply(x), products=True)
+        return self._noted(super().multiply(x), products=True)
 
     def bag(self, indptr: Tensor, ids: Tensor) -> Tensor:
         """See `Matrix.bag`."""
-        return self._noted(self.watched.bag(indptr, ids), products=False)
-
-    def dense(self) -> Tensor:
-        """See `Matrix.dense`; not noted."""
-        return self.watched.dense()
-
-    def form(self) -> Form:
-        """See `Matrix.form`."""
-        return self.watched.form()
+        return self._noted(super().bag(indptr, ids), products=False)
 
     def _noted(self, given: Tensor, *, products: bool) -> Tensor:
         if products == self._products:

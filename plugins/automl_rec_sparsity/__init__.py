@@ -57,6 +57,24 @@ MAGNITUDE = Component(
     },
 )
 
+DSNOT = Component(
+    kind="sparsity",
+    name="dsnot",
+    summary="As many entries of each row, chosen after training by what they are multiplied with.",
+    source=(
+        "Sun et al., ICLR 2024 (Wanda: by size and inputs); Zhang et al., ICLR 2024 (DSnoT: then "
+        "swaps that bring the mean error of each row near 0; none where inputs have mean 0), "
+        "without patterns of N in M. 0 cycles are Wanda alone. The model answers for a sample of "
+        "train to be watched; what is only looked up is pruned by size."
+    ),
+    implementation="automl_rec_sparsity.dsnot:DsNot",
+    hyperparameters={
+        "density": Float(0.001, 1.0, 0.1, log=True),
+        "cycles": Integer(0, 50, 50, search=False),
+        "start": Choice(("wanda", "magnitude"), "wanda", search=False),
+    },
+)
+
 DST = Component(
     kind="sparsity",
     name="dst",
@@ -129,4 +147,4 @@ PIXELFLY = Component(
 @hookimpl
 def register_sparsities() -> list[Component]:
     """Returns the sparsities of this package."""
-    return [DST, GROUP, MAGNITUDE, NM, NONE, PIXELFLY]
+    return [DSNOT, DST, GROUP, MAGNITUDE, NM, NONE, PIXELFLY]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from automl_rec.plugin import Either, Form, Grid, Interval, Leaf, Product, Tiled, tiled_form
-from automl_rec_sparsity.selection import budget, shape_densities
+from automl_rec_sparsity.selection import budget, of_row, shape_densities
 
 ZERO = Interval(0, 0)
 
@@ -18,6 +18,18 @@ def kept_of_each(forms: Mapping[str, Form], density: float) -> dict[str, Form]:
             for size, present in zip(places, leaf.entries, strict=True)
         )
         return leaf.kept(Interval(*ends))
+
+    return {name: form.map_leaves(change) for name, form in forms.items()}
+
+
+def kept_of_each_row(forms: Mapping[str, Form], density: float) -> dict[str, Form]:
+    """The forms where every row keeps `of_row` entries, or all it has if that is less."""
+
+    def change(leaf: Leaf) -> Leaf:
+        kept = [of_row(density, int(columns)) for columns in leaf.columns]
+        full, rest = divmod(leaf.entries.low, leaf.columns.low)  # in as few rows as they can be
+        fewest = full * kept[0] + min(rest, kept[0])
+        return leaf.kept(Interval(fewest, min(leaf.rows.high * kept[1], leaf.entries.high)))
 
     return {name: form.map_leaves(change) for name, form in forms.items()}
 

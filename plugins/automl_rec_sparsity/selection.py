@@ -35,6 +35,11 @@ def budget(density: float, size: float) -> int:
     return round(density * size)
 
 
+def of_row(density: float, columns: int) -> int:
+    """Number of entries that stay of each row of so many columns: at least one."""
+    return max(budget(density, columns), 1)
+
+
 def largest(magnitudes: Tensor, count: int) -> Tensor:
     """The ``count`` largest entries of magnitudes (N,): (N,) bool; ties go to the first."""
     if count >= len(magnitudes):

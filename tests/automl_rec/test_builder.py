@@ -6,12 +6,13 @@ import functools
 import json
 import operator
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
+from torch import Tensor
 
 from automl_rec.builder import build, finalize, restore
 from automl_rec.data import Prepared
@@ -27,9 +28,13 @@ from automl_rec.plugin import (
     Form,
     Interval,
     Kind,
+    LowRankMatrix,
+    Matrix,
     PlainTable,
     Requests,
+    Sparsity,
     Table,
+    WatchedMatrix,
     Weight,
     dense_form,
     from_integers,
@@ -179,6 +184,57 @@ def test_a_compression_that_has_something_to_act_on_is_priced(
 ) -> None:
     configuration = configuration_of(with_untouchable, model, None, parts)
     assert price(configuration, prepared.catalog, with_untouchable).bytes.low > 0
+
+
+class CountedMatrix(WatchedMatrix):
+    """Counts what it is multiplied with."""
+
+    count = 0
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """See `Matrix.multiply`."""
+        self.count += len(x)
+        return super().multiply(x)
+
+
+class Curious(Sparsity):
+    """Watches the items' weight and keeps everything."""
+
+    seen: ClassVar[list[tuple[str, type[Matrix], int]]] = []
+
+    def price(self, forms: Mapping[str, Form]) -> dict[str, Form]:
+        """See `Sparsity.price`."""
+        return dict(forms)
+
+    def calibrate(self, weights: Mapping[str, Weight], answer: Callable[[], None]) -> None:
+        """See `Sparsity.calibrate`."""
+        weight = weights["item.store"]
+        counted, before = CountedMatrix(weight.matrix), weight.matrix
+        weight.matrix = counted
+        answer()
+        weight.matrix = before
+        self.seen.append(("calibrate", type(before), counted.count))
+
+    def compress(self, weights: Mapping[str, Weight]) -> None:
+        """See `Sparsity.compress`."""
+        self.seen.append(("compress", type(weights["item.store"].matrix), 0))
+
+
+def test_a_sparsity_sees_the_model_answer_after_its_rank_and_before_it_compresses(
+    prepared: Prepared, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = ModuleType("curious")
+    vars(home)["Curious"] = Curious
+    monkeypatch.setitem(sys.modules, "curious", home)
+    monkeypatch.setattr(Curious, "seen", [])
+    described = Component("sparsity", "curious", "For tests.", "Ours.", "curious:Curious")
+    plugins = Registry([*registry.plugins, Plugin("test", "test", "0", components=(described,))])
+    parts: dict[Kind, Chosen] = {"rank": SVD, "sparsity": Chosen("curious")}
+    finalize(
+        build(configuration_of(plugins, "bpr-mf", None, parts), prepared.catalog, plugins, seed=0)
+    )
+    users = int((prepared.catalog.histories.lengths > 0).sum())
+    assert Curious.seen == [("calibrate", LowRankMatrix, users), ("compress", LowRankMatrix, 0)]
 
 
 def damaged(part: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:

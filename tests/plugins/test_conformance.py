@@ -65,6 +65,7 @@ NEUTRAL: dict[tuple[Kind, str], Mapping[str, Value]] = {
         "precision": "fp32",
     },
     ("sparsity", "none"): {},
+    ("sparsity", "dsnot"): {"density": 1.0},
     ("sparsity", "magnitude"): {"density": 1.0, "mode": "one-shot", "scope": "uniform"},
     ("rank", "full"): {},
     ("rank", "afm"): {"allocation": "uniform", "ratio": 1.0},

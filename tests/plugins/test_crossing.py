@@ -91,6 +91,7 @@ SETTINGS: dict[tuple[Kind, str], list[dict[str, Value]]] = {
         {"density": 0.4, "block": 4},
         {"density": 0.2, "mode": "gradual", "every": 1},
     ],
+    ("sparsity", "dsnot"): [{"density": 0.2}],
     ("sparsity", "group"): [{"keep": 0.4}],
     ("sparsity", "nm"): [
         {"pattern": "1:4", "mode": "one-shot"},

@@ -21,6 +21,7 @@ from automl_rec.plugin import (
     Sum,
     SumMatrix,
     TrainableMatrix,
+    WatchedMatrix,
     blocks_form,
     dense_form,
     from_integers,
@@ -565,3 +566,20 @@ def test_a_sum_is_read_priced_and_kept_as_both_its_parts() -> None:
     again.load_state_dict(both.state_dict(), assign=True)
     assert torch.equal(again.dense(), both.dense())
     assert isinstance(map_leaves(both, lambda leaf: leaf), SumMatrix)
+
+
+@given(pruned())
+def test_a_watched_matrix_reads_as_what_is_watched(case: tuple[Tensor, Tensor]) -> None:
+    matrix = keep(*case)
+    watched = WatchedMatrix(matrix)
+    rows, columns = case[0].shape
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(3, columns, generator=generator), torch.randn(3, rows, generator=generator)
+    ids, indptr = torch.randint(0, rows, (5,), generator=generator), torch.tensor([0, 2, 5])
+    assert (watched.rows, watched.columns) == (rows, columns)
+    assert torch.equal(watched.gather(ids), matrix.gather(ids))
+    assert torch.equal(watched.multiply(x), matrix.multiply(x))
+    assert torch.equal(watched.project(y), matrix.project(y))
+    assert torch.equal(watched.bag(indptr, ids), matrix.bag(indptr, ids))
+    assert torch.equal(watched.dense(), matrix.dense())
+    assert watched.form() == matrix.form()

@@ -14,6 +14,7 @@ from automl_rec.plugin import (
     LowRankMatrix,
     Role,
     Use,
+    WatchedMatrix,
     Weight,
     dense_form,
 )
@@ -21,7 +22,7 @@ from automl_rec_rank.afm import Afm
 from automl_rec_rank.components import Components
 from automl_rec_rank.factoring import balanced
 from automl_rec_rank.spectrum import Spectrum
-from automl_rec_rank.watching import Moments, WatchedMatrix
+from automl_rec_rank.watching import Moments
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
