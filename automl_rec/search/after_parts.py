@@ -147,7 +147,7 @@ class AfterParts:
     def open(self, trial: TrialRecord) -> None:
         """Lets trials be derived from one that trained, as many as are left to it."""
         left = self._most - self._children.get(trial.number, 0)
-        if left > 0:
+        if left > 0 and self.possible(Configuration.from_dict(trial.configuration)):
             self._settled = False
             self._open[trial.number] = _Parent(trial, left)
 

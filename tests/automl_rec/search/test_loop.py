@@ -271,6 +271,20 @@ def test_a_loop_goes_on_with_what_another_had_still_to_derive(
     assert [trial.parent for trial in stored.trials()] == [None, 0, 0, 0]
 
 
+def test_a_training_that_can_serve_nobody_goes_with_its_trial(
+    space_of: SpaceOf, stored: StoredStudy, instant: Any, finished: Finish, tmp_path: Path
+) -> None:
+    def answer(job: Job) -> Finished:
+        (tmp_path / "trainings" / job.training).write_text("half of it")
+        return finished(job, {"ndcg@10": 0.1, "bytes": 9.0})
+
+    (tmp_path / "trainings").mkdir()
+    space = space_of(SHARED.replace("{none: , magnitude: {density: [0.05, 0.2, 0.5]}}", "none"))
+    assert sharing_loop(space, stored, instant(answer), tmp_path).run() == "exhausted"
+    assert len(stored.trials()) == 2
+    assert list((tmp_path / "trainings").iterdir()) == []
+
+
 def test_trainings_go_with_the_front(
     space_of: SpaceOf, stored: StoredStudy, instant: Any, finished: Finish, tmp_path: Path
 ) -> None:
