@@ -109,7 +109,8 @@ NM = Component(
     source=(
         "Zhou et al., ICLR 2021 (straight slopes and the pull of SR-STE); Kao et al., 2022 "
         "(progressive gradient flow: linear, exponential and structural decay), whose constants "
-        "are ours, by the length of the decay. Groups run along inputs. It saves bytes, not time."
+        "are ours, by the length of the decay. Groups run along inputs. It saves bytes; time only "
+        "where few of many entries of a large layer stay."
     ),
     implementation="automl_rec_sparsity.nm:GroupPattern",
     hyperparameters={

@@ -38,7 +38,7 @@ class GroupPattern(Sparsity):
     weighed down by and by while the model trains: from a share of training on by a decay, after
     which the mask is fixed. Of a weight that its model stores sparse those present compete.
 
-    No kernel of this machine is faster for it: a pattern saves bytes, not time.
+    A pattern saves bytes; time only where few of many entries of a large layer stay, 1 of 16, say.
 
     Source: Zhou et al., ICLR 2021 (SR-STE: straight slopes, and the pull on what is outside); Kao
     et al., 2022 (decays). By default the slope of an entry is weighed as the entry is, as the paper
