@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from automl_rec.space.space import Space
 
 LOOKED_AT = 32
-"""So many after-parts of a training are priced; of larger spaces a sample."""
-DRAWS = 4 * LOOKED_AT
+"""So many after-parts of a training are priced, or as many as are wanted; else a sample of all."""
+DRAWS = 4
+"""Draws for each of the sample: some share no training, or are drawn again."""
 LEAST_GAIN = 1e-3
 """Of the hypervolume: an after-part that promises less is not measured."""
 LOSS = 0.1
@@ -104,6 +105,7 @@ class AfterParts:
     ) -> None:
         self._space, self._objectives, self._pricing = space, tuple(objectives), pricing
         self._training_part, self._most, self._seed = training_part, most, seed
+        self._looked_at = max(LOOKED_AT, most)
         self._known: set[str] = set()
         self._trials: dict[int, TrialRecord] = {}
         self._children: dict[int, int] = {}
@@ -210,18 +212,18 @@ class AfterParts:
         """The configurations of the space that share a trial's training, or a sample of them."""
         fixed = self._fixed(Configuration.from_dict(trial.configuration))
         try:
-            listed = list(itertools.islice(configurations(self._space, fixed), LOOKED_AT + 1))
+            listed = list(itertools.islice(configurations(self._space, fixed), self._looked_at + 1))
         except ValueError:  # real numbers have no end
             return self._drawn(trial.training, fixed)
-        if len(listed) > LOOKED_AT:
+        if len(listed) > self._looked_at:
             return self._drawn(trial.training, fixed)
         return [one for one in listed if self.training_of(one) == trial.training]
 
     def _drawn(self, training: str, fixed: Mapping[str, Value]) -> list[Configuration]:
         generator = np.random.default_rng(derive_seed(self._seed, "after-parts", training))
         found: dict[str, Configuration] = {}
-        for _ in range(DRAWS):
-            if len(found) == LOOKED_AT:
+        for _ in range(DRAWS * self._looked_at):
+            if len(found) == self._looked_at:
                 break
             with contextlib.suppress(Infeasible):
                 one = draw(self._space, generator, fixed)

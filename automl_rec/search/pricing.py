@@ -63,6 +63,7 @@ class Pricing:
         self, price: "Callable[[Configuration], Price]", objectives: Sequence[Objective]
     ) -> None:
         self._price, self._objectives = price, tuple(objectives)
+        self._known: dict[str, Priced] = {}
 
     def __call__(self, configuration: Configuration) -> Priced:
         """The price of a configuration.
@@ -70,6 +71,12 @@ class Pricing:
         Raises:
             Infeasible: its parts cannot stand together.
         """
+        digest = configuration.digest
+        if digest not in self._known:
+            self._known[digest] = self._priced(configuration)
+        return self._known[digest]
+
+    def _priced(self, configuration: Configuration) -> Priced:
         found = self._price(configuration)
         costs = {name: getattr(found, name) for name in COSTS}
         bounded = [o for o in self._objectives if o.priced and o.bound is not None]
