@@ -62,10 +62,9 @@ class _Made:
 
 @dataclass(slots=True)
 class _Parent:
-    """A trial that trained, and what is left to be made of it."""
+    """A trial that trained, and what may be made of it, once that was looked at."""
 
     trial: TrialRecord
-    left: int
     made: list[_Made] | None = None
 
 
@@ -108,7 +107,7 @@ class AfterParts:
         self._looked_at = max(LOOKED_AT, most)
         self._known: set[str] = set()
         self._trials: dict[int, TrialRecord] = {}
-        self._children: dict[int, int] = {}
+        self._children: dict[int, set[str]] = {}
         self._changes: dict[Change, list[tuple[float, tuple[float, ...]]]] = {}
         self._open: dict[int, _Parent] = {}
         self._on_their_way: dict[str, Values] = {}
@@ -138,7 +137,7 @@ class AfterParts:
         self._known.add(trial.digest)
         self._on_their_way.pop(trial.digest, None)
         if trial.origin == DERIVED and trial.parent is not None:
-            self._children[trial.parent] = self._children.get(trial.parent, 0) + 1
+            self._children.setdefault(trial.parent, set()).add(trial.digest)
         if trial.state != "complete" or not trial.training:
             return
         self._trials[trial.number] = trial
@@ -147,11 +146,10 @@ class AfterParts:
             self._compare(trial, parent)
 
     def open(self, trial: TrialRecord) -> None:
-        """Lets trials be derived from one that trained, as many as are left to it."""
-        left = self._most - self._children.get(trial.number, 0)
-        if left > 0 and self.possible(Configuration.from_dict(trial.configuration)):
+        """Lets trials be derived from one that trained."""
+        if self.possible(Configuration.from_dict(trial.configuration)):
             self._settled = False
-            self._open[trial.number] = _Parent(trial, left)
+            self._open[trial.number] = _Parent(trial)
 
     def next(self, front: Sequence[TrialRecord]) -> Derived | None:
         """What promises enough beside the front; None where nothing does, for what is known."""
@@ -161,21 +159,19 @@ class AfterParts:
         before = pareto.scaled(front, self._objectives)
         before = np.vstack([before, *(point[None] for point in self._on_their_way.values())])
         for number, parent in list(self._open.items()):
-            found = self._best(parent, before)
+            children = self._children.setdefault(number, set())
+            found = self._best(parent, before) if len(children) < self._most else None
             if found is not None:
-                return self._derived(parent, *found)
-            if parent.trial.training not in on_front:
+                made, point = found
+                digest = made.configuration.digest
+                children.add(digest)
+                self._known.add(digest)
+                self._on_their_way[digest] = point
+                return Derived(made.configuration, parent.trial.training)
+            if len(children) >= self._most or parent.trial.training not in on_front:
                 del self._open[number]
         self._settled = True
         return None
-
-    def _derived(self, parent: _Parent, made: _Made, point: Values) -> Derived:
-        parent.left -= 1
-        if parent.left == 0:
-            del self._open[parent.trial.number]
-        self._known.add(made.configuration.digest)
-        self._on_their_way[made.configuration.digest] = point
-        return Derived(made.configuration, parent.trial.training)
 
     def _best(self, parent: _Parent, before: Values) -> tuple[_Made, Values] | None:
         """What promises most of what can be made of a training, with its expected values."""

@@ -191,6 +191,25 @@ def test_no_more_are_derived_than_asked_for_in_all_runs_together(
     assert len(derived(again, [parent])) == max(most - 1, 0)
 
 
+def test_what_other_processes_derive_counts_too(space_of: SpaceOf) -> None:
+    space = space_of(SMALL)
+    parent = record(0, plain(space), 0.3)
+    parts = after_parts(space, most=3)
+    parts.learn(parent)
+    parts.open(parent)
+    first = parts.next([parent])
+    assert first is not None
+    parts.learn(record(1, first.configuration, 0.29, parent=0))
+    theirs = next(
+        one
+        for one in configurations(space)
+        if training_part(one).digest == parent.training
+        and one.digest not in (parent.digest, first.configuration.digest)
+    )
+    parts.learn(record(2, theirs, 0.0001, parent=0))
+    assert len(derived(parts, [parent])) == 1
+
+
 def test_what_breaks_a_bound_or_cannot_be_priced_is_left_out(space_of: SpaceOf) -> None:
     space = space_of(SMALL)
 
