@@ -197,12 +197,10 @@ class AfterParts:
         configuration = Configuration.from_dict(trial.configuration)
         whole = self._pricing(configuration)
         for found in self._others(trial):
-            try:
+            with contextlib.suppress(Exception):  # a plugin may raise anything
                 priced = self._pricing(found)
-            except AutomlRecError:
-                continue
-            if not priced.refused:
-                yield _Made(found, priced, _share(priced, whole))
+                if not priced.refused:
+                    yield _Made(found, priced, _share(priced, whole))
 
     def _others(self, trial: TrialRecord) -> list[Configuration]:
         """The configurations of the space that share a trial's training, or a sample of them."""
@@ -213,7 +211,7 @@ class AfterParts:
             return self._drawn(trial.training, fixed)
         if len(listed) > self._looked_at:
             return self._drawn(trial.training, fixed)
-        return [one for one in listed if self.training_of(one) == trial.training]
+        return [one for one in listed if self._shares(one, trial.training)]
 
     def _drawn(self, training: str, fixed: Mapping[str, Value]) -> list[Configuration]:
         generator = np.random.default_rng(derive_seed(self._seed, "after-parts", training))
@@ -223,9 +221,15 @@ class AfterParts:
                 break
             with contextlib.suppress(Infeasible):
                 one = draw(self._space, generator, fixed)
-                if self.training_of(one) == training:
+                if self._shares(one, training):
                     found[one.digest] = one
         return list(found.values())
+
+    def _shares(self, configuration: Configuration, training: str) -> bool:
+        try:
+            return self.training_of(configuration) == training
+        except Exception:  # noqa: BLE001 - a plugin may raise anything
+            return False
 
     def _fixed(self, configuration: Configuration) -> dict[str, Value]:
         """The choices that a configuration's training rests on."""

@@ -214,8 +214,11 @@ def test_what_breaks_a_bound_or_cannot_be_priced_is_left_out(space_of: SpaceOf) 
     space = space_of(SMALL)
 
     def choosy(configuration: Configuration) -> Price:
-        if configuration.rank is not None and configuration.rank.name == "svd":
+        assert configuration.rank is not None
+        if configuration.rank.hyperparameters.get("ratio") == 0.1:
             raise Infeasible("It cannot be. Choose another.")
+        if configuration.rank.name == "svd":
+            raise ZeroDivisionError("a plugin's own bug")
         return price(configuration)
 
     bounded = (NDCG, replace(BYTES, bound=1e5))
