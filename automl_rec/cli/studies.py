@@ -49,6 +49,7 @@ def _row(study: "Overview") -> dict[str, Any]:
     return {
         "study": study.name,
         **{state: study.counts.get(state, 0) for state in ("complete", "pruned", "failed")},
+        "derived": study.derived,
         "running": study.running,
         "waiting": study.waiting,
         "budget": "-" if budget is None else str(budget),
@@ -72,6 +73,7 @@ def _plain(study: "Overview") -> dict[str, Any]:
     return {
         "study": study.name,
         "trials": dict(study.counts),
+        "derived": study.derived,
         "running": study.running,
         "waiting": study.waiting,
         "budget": {"trials": study.budget.trials, "seconds": study.budget.seconds},

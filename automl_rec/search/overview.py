@@ -37,12 +37,14 @@ class Overview:
 
     Attributes:
         counts: recorded trials by state.
+        derived: of these, those that do not count in the budget.
         running: trials that a process has.
         waiting: trials that were begun and wait for a process.
     """
 
     name: str
     counts: Mapping[State, int]
+    derived: int
     running: int
     waiting: int
     budget: StoredBudget
@@ -74,7 +76,8 @@ def _overview(study: StoredStudy) -> Overview:
     processes = [_process(w, owners[w.number], now) for w in study.claims.workers()]
     waiting = owners[None]
     name, counts, budget = study.manifest.name, study.counts(), study.budget()
-    return Overview(name, counts, len(running) - waiting, waiting, budget, tuple(processes))
+    begun = len(running) - waiting
+    return Overview(name, counts, study.derived(), begun, waiting, budget, tuple(processes))
 
 
 def _process(worker: Worker, trials: int, now: float) -> Process:

@@ -9,6 +9,7 @@ from automl_rec.storage.claims import Claims
 from automl_rec.storage.database import Database
 from automl_rec.storage.mirror import Mirror, Place
 from automl_rec.storage.records import (
+    DERIVED,
     CurvePoint,
     FinishedTrial,
     Manifest,
@@ -57,6 +58,12 @@ class StoredStudy:
         )
         found = self._database.read(lambda connection: connection.execute(query).all())
         return {row.state: row.count for row in found}  # type: ignore[misc]
+
+    def derived(self) -> int:
+        """How many of the recorded trials are derived, and so do not count in the budget."""
+        here = TrialRow.study_id == self._key, TrialRow.origin == DERIVED
+        query = select(func.count()).select_from(TrialRow).where(*here)
+        return self._database.read(lambda connection: int(connection.execute(query).scalar_one()))
 
     def curves(self, number: int | None = None) -> dict[int, tuple[CurvePoint, ...]]:
         """The validations of recorded trials that have any, by number and epoch.

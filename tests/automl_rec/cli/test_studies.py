@@ -29,7 +29,7 @@ def test_studies_and_those_who_run_them(runs: Path, capsys: pytest.CaptureFixtur
     assert main(["studies", "--out", str(runs)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].strip() == "1 study"
-    assert lines[2].split() == ["space", "1", "0", "0", "0", "0", "-", "0"]
+    assert lines[2].split() == ["space", "1", "0", "0", "0", "0", "0", "-", "0"]
     # It has left: only the list for programs still names it.
     assert "Processes" not in "".join(lines)
     assert main(["studies", "--out", str(runs), "--json"]) == 0

@@ -118,6 +118,15 @@ def test_a_complete_trial_without_a_finite_value_is_a_bug(
 
 
 @BOTH
+def test_trials_are_counted_by_state_and_derived_ones_apart(
+    study: StoredStudy, make_trial: MakeTrial
+) -> None:
+    for fields in ({}, {"origin": "derived", "parent": 0}, {"state": "failed"}):
+        study.record(make_trial(**fields))
+    assert study.counts() == {"complete": 2, "failed": 1}
+    assert study.derived() == 1
+
+
 def test_artefacts_are_forgotten_by_number(study: StoredStudy, make_trial: MakeTrial) -> None:
     for _ in range(3):
         study.record(make_trial(artefact=Artefact("here", "0" * 64, 1)))
