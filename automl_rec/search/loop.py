@@ -184,7 +184,9 @@ class Loop:
         self._parts, self._objectives, self._quality = parts, tuple(objectives), quality
         self._limits, self._seed = limits, seed
         self._ran, self._seen = count_run(past), past[-1].number if past else -1
-        self._trained = {trial.training: trial.number for trial in past if _is_trained(trial)}
+        # Of two that trained the same at once, the first counts, as it did when they were recorded.
+        trained = [trial for trial in reversed(past) if _is_trained(trial)]
+        self._trained = {trial.training: trial.number for trial in trained}
         self._take_up(past)
         self._beat_seconds, self._deterministic = beat_seconds, deterministic
         self._clock = parts.stored.now() - time.monotonic()

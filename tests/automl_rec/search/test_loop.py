@@ -1,5 +1,6 @@
 """The loop with an engine that answers at once, on a real database."""
 
+import itertools
 import math
 import threading
 import time
@@ -269,6 +270,33 @@ def test_a_loop_goes_on_with_what_another_had_still_to_derive(
     options |= {"past": stored.trials(), "derived": 3, "owner": 1}
     sharing_loop(space_of(SHARED), stored, engine, tmp_path, **options).run()
     assert [trial.parent for trial in stored.trials()] == [None, 0, 0, 0]
+
+
+def test_of_two_that_trained_the_same_at_once_the_first_is_the_parent(
+    space_of: SpaceOf, stored: StoredStudy, instant: Any, finished: Finish, tmp_path: Path
+) -> None:
+    space, keeping = space_of(SHARED.replace("[4, 8]", "8")), Keeping(tmp_path, finished)
+    for number, configuration in enumerate(itertools.islice(configurations(space), 2)):
+        training = model_alone(configuration).digest
+        (tmp_path / "trainings" / training).write_text("weights")
+        measured = {"ndcg@10": 0.3 - 0.1 * number, "bytes": pruned(configuration)}
+        trained = FinishedTrial(
+            uuid=str(number),
+            digest=configuration.digest,
+            configuration=configuration.as_dict(),
+            state="complete",
+            measurements={name: Measurement(value) for name, value in measured.items()},
+            seed=0,
+            origin="baseline",
+            worker="elsewhere",
+            training=training,
+            started=0.0,
+            finished=1.0,
+        )
+        assert stored.record(trained) == number
+    options: dict[str, Any] = {"past": stored.trials(), "trials": 2, "derived": 1}
+    sharing_loop(space, stored, instant(keeping), tmp_path, **options).run()
+    assert [trial.parent for trial in stored.trials()] == [None, None, 0]
 
 
 def test_a_training_that_can_serve_nobody_goes_with_its_trial(
