@@ -220,7 +220,7 @@ def _restored(
         )
     for name, weight in weights.items():
         weight.matrix = _blank_for(weight, layouts[name])
-    _require_types(built.model, tensors)
+    require_types(built.model, tensors)
     built.model.load_state_dict(dict(tensors), strict=True, assign=True)
     return Served(built.model, plan)
 
@@ -233,8 +233,12 @@ def _blank_for(weight: Weight, layout: dict[str, Any]) -> Matrix:
     return matrix
 
 
-def _require_types(model: Model, tensors: Mapping[str, Tensor]) -> None:
-    """Refuses tensors of other types than the model's, which assigning would let pass."""
+def require_types(model: Model, tensors: Mapping[str, Tensor]) -> None:
+    """Refuses tensors of other types than the model's, which assigning would let pass.
+
+    Raises:
+        ValueError: saying which.
+    """
     for name, wanted in model.state_dict().items():
         if name in tensors and tensors[name].dtype != wanted.dtype:
             raise ValueError(f"{name} must be {wanted.dtype}, got {tensors[name].dtype}")

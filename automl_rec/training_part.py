@@ -6,7 +6,7 @@ What is left out is the after part: what acts on the finished model alone.
 from dataclasses import replace
 
 from automl_rec.builder import scheme
-from automl_rec.plugin import Embedding, Rank, Sparsity
+from automl_rec.plugin import Embedding, Kind, Rank, Sparsity
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
 
@@ -17,16 +17,18 @@ def training_part(configuration: Configuration, registry: Registry) -> Configura
     Raises:
         PluginError: a component is not installed or cannot be loaded.
     """
-    rank: Rank | None = scheme("rank", configuration, registry)
-    sparsity: Sparsity | None = scheme("sparsity", configuration, registry)
     return replace(
         configuration,
         embedding=_trained(configuration, scheme("embedding", configuration, registry)),
-        rank=configuration.rank if rank is not None and rank.acts_in_training else None,
-        sparsity=(
-            configuration.sparsity if sparsity is not None and sparsity.acts_in_training else None
-        ),
+        rank=_acting(configuration, "rank", registry),
+        sparsity=_acting(configuration, "sparsity", registry),
     )
+
+
+def _acting(configuration: Configuration, kind: Kind, registry: Registry) -> Chosen | None:
+    """The rank or sparsity, if it acts in training."""
+    part: Rank | Sparsity | None = scheme(kind, configuration, registry)
+    return configuration.chosen(kind) if part is not None and part.acts_in_training else None
 
 
 def _trained(configuration: Configuration, embedding: Embedding | None) -> Chosen | None:

@@ -2,6 +2,7 @@
 
 import torch
 
+from automl_rec.builder import require_types
 from automl_rec.costs import weights_of
 from automl_rec.plugin import Catalog, ClosedFormModel
 from automl_rec.plugin.matrices.describing import blank, describe
@@ -41,8 +42,6 @@ def _taken(model: ClosedFormModel, file: TrainingFile) -> bool:
         weights = weights_of(model)
         for name, layout in facts["layouts"].items():
             weights[name].matrix = blank(layout)
-        for name, tensor in model.state_dict().items():
-            if tensor.dtype != tensors[name].dtype:
-                raise ValueError(f"{name} must be {tensor.dtype}, got {tensors[name].dtype}")
+        require_types(model, tensors)
         model.load_state_dict(tensors, assign=True)
     return True
