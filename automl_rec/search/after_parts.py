@@ -38,7 +38,7 @@ DRAWS = 4
 LEAST_GAIN = 1e-3
 """Of the hypervolume: an after-part that promises less is not measured."""
 LOSS = 0.1
-"""What a quality is worth is thought to fall, before anything is known, as bytes to this power."""
+"""A quality is thought to rise and fall, before anything is known, as bytes to this power."""
 SMALLEST = 1e-12
 Change: TypeAlias = tuple[str | None, ...]
 
@@ -250,14 +250,13 @@ class AfterParts:
         """What an after-part is expected to add to what is not priced.
 
         Between what the same components added at other shares of the bytes, and nothing at all of
-        them; below those known, as if nothing were known.
+        them; beyond those known, as if nothing were known.
         """
         known = self._changes.get(_change_of(made.configuration, parent), [])
         shares, added = zip(*sorted([*known, (0.0, (0.0,) * len(self._objectives))]), strict=True)
-        share = min(made.share, 0.0)
-        between = [np.interp(share, shares, axis) for axis in zip(*added, strict=True)]
-        below = LOSS * min(share - shares[0], 0.0)
-        return np.array(between) + np.where(self._qualities, below, 0.0)
+        between = [np.interp(made.share, shares, axis) for axis in zip(*added, strict=True)]
+        beyond = LOSS * (made.share - np.clip(made.share, shares[0], shares[-1]))
+        return np.array(between) + np.where(self._qualities, beyond, 0.0)
 
     def _compare(self, trial: TrialRecord, parent: TrialRecord) -> None:
         """Notes what an after-part added."""
@@ -268,7 +267,7 @@ class AfterParts:
         with contextlib.suppress(AutomlRecError):
             made, whole = (Configuration.from_dict(t.configuration) for t in (trial, parent))
             share = _share(self._pricing(made), self._pricing(whole))
-            if share < 0:
+            if share != 0:  # nothing is known to add nothing
                 self._changes.setdefault(_change_of(made, parent), []).append((share, tuple(added)))
 
     @property

@@ -163,6 +163,26 @@ def test_what_derived_trials_lost_is_expected_of_their_like(space_of: SpaceOf) -
     assert all(one.sparsity is not None and one.sparsity.name == "none" for one in found)
 
 
+def test_from_what_was_compressed_before_the_rest_is_derived_too(space_of: SpaceOf) -> None:
+    """Which configuration of a training comes first is chance."""
+    space = space_of(SMALL)
+    first, last = (
+        record(number, replace(plain(space, sparsity="magnitude"), model=one.model), 0.2)
+        for number, one in enumerate([plain(space), list(configurations(space))[-1]])
+    )
+    assert kept(Configuration.from_dict(first.configuration)) < 1
+    parts = after_parts(space)
+    parts.learn(first)
+    parts.open(first)
+    whole = [one for one in derived(parts, [first]) if kept(one) == 1]
+    assert [one.model for one in whole] == [plain(space).model]
+    # Where it is known to add nothing, it is not expected to.
+    parts.learn(record(2, whole[0], 0.2, parent=0))
+    parts.learn(last)
+    parts.open(last)
+    assert all(kept(one) < 1 for one in derived(parts, [first, last]))
+
+
 def test_what_promises_nothing_beside_the_front_is_left(space_of: SpaceOf) -> None:
     space = space_of(SMALL)
     parts, parent = after_parts(space), record(0, plain(space), 0.3)
