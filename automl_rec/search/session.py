@@ -112,7 +112,8 @@ class Session:
         past = self.stored.trials()
         rule, note = self._rule(past)
         shelf = Shelf(self.folder, self.objectives, past)
-        shelf.sweep(self.stored)
+        after_parts = self._after_parts()
+        shelf.sweep(self.stored, after_parts.possible)
         proposals = self._proposals(past, worker)
         seconds = self.budget.seconds
         limits = Limits(
@@ -131,7 +132,7 @@ class Session:
             self.pricing,
             rule,
             shelf,
-            self._after_parts(),
+            after_parts,
             lambda configuration: place(self.space, configuration),
             self.listeners,
         )

@@ -1,12 +1,13 @@
 """The front as it stands, and what its trials and those on their way keep on disk."""
 
 import shutil
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from automl_rec import pareto
 from automl_rec.naming import is_folder_name
 from automl_rec.objectives.objective import Objective
+from automl_rec.space.configuration import Configuration
 from automl_rec.storage.records import Artefact, TrialRecord
 from automl_rec.storage.stored_study import StoredStudy
 
@@ -97,18 +98,25 @@ class Shelf:
     def _hypervolume(self) -> float:
         return pareto.hypervolume_of(self.front, self._objectives)
 
-    def sweep(self, stored: StoredStudy) -> None:
-        """Removes what processes that were killed left behind, and what left the front since."""
+    def sweep(self, stored: StoredStudy, keeps: Callable[[Configuration], bool]) -> None:
+        """Removes what processes that were killed left behind, and what left the front since.
+
+        Args:
+            stored: the study, as all its processes know it.
+            keeps: whether the training of a configuration of the front is of use to others.
+        """
         # Listed first: what another process begins meanwhile is then known to the database.
         artefacts, trainings = _listed(self.artefacts), _listed(self.trainings)
         running, trials = stored.claims.running(), stored.trials()
-        front = {trial.number for trial in self._front(trials)}
-        left = [t for t in trials if t.artefact is not None and t.number not in front]
+        front = self._front(trials)
+        numbers = {trial.number for trial in front}
+        left = [t for t in trials if t.artefact is not None and t.number not in numbers]
         if left:
             stored.forget_artefacts([trial.number for trial in left])
         kept = {run_of(t.artefact) for t in trials if t.artefact is not None and t not in left}
         digests, begun = {row.digest for row in running}, {row.training for row in running}
-        self._held = {member.training for member in self.front}
+        useful = (t for t in front if keeps(Configuration.from_dict(t.configuration)))
+        self._held = {trial.training for trial in useful}
         for path in artefacts:
             if path.name not in kept and path.name.partition("-")[0] not in digests:
                 self.discard(path.name)

@@ -120,6 +120,23 @@ def test_one_training_gives_many_trials(
     assert {path.name for path in (study.folder / "trainings").iterdir()} <= shared
 
 
+@pytest.mark.parametrize("after_part", ["", "sparsity: {none: , magnitude: {density: [0.1, 0.3]}}"])
+def test_a_search_removes_the_trainings_that_one_before_had_no_time_to(
+    space_file: SpaceFile, after_part: str, tmp_path: Path
+) -> None:
+    space = space_file(f"{PLAIN}model: {{ease: {{regularization: [10, 100]}}}}\n{after_part}\n")
+    study = run(space, out=tmp_path / "runs")
+    folder = study.folder / "trainings"
+    of_use = {path.name for path in folder.glob("*")}
+    assert bool(of_use) == bool(after_part)
+    folder.mkdir(exist_ok=True)
+    for trial in study.trials:
+        (folder / (trial.training or "x")).touch()
+    (folder / f"{study.trials[0].training}.machine.7.part").touch()
+    run(space, out=tmp_path / "runs")
+    assert {path.name for path in folder.iterdir()} == of_use
+
+
 @pytest.mark.usefixtures("unruly")
 def test_a_study_is_extended_by_plugins_that_were_installed_since(
     space_file: SpaceFile, tmp_path: Path
