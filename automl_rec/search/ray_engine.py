@@ -76,6 +76,8 @@ except ModuleNotFoundError as error:
 RETRIES = 1
 """So often Tune runs a trial again whose process or machine was lost, before the study hears."""
 CLOSING_SECONDS = 20.0
+DYING_SECONDS = 2.0
+"""How long a process that was killed may take to end."""
 MACHINE_SECONDS = 60.0
 """How long a cluster may take until it has a machine that is large enough for a trial."""
 LOOPBACK = "127.0.0.1"
@@ -439,10 +441,11 @@ class _Cluster:
     def leave(self) -> None:
         """Ends what this process has on the cluster, and Ray itself where it was started here."""
         if self._joined:
+            begun = set() if self._session is None else _begun_by(self._session)
             ray.shutdown()
             self._joined = False
             if self._session is not None:
-                _end_processes(self._session)
+                _end_processes(begun, self._session)
 
     def _own(self) -> dict[str, Any]:
         """A Ray of this machine: what all workers need, on loopback, without its dashboard."""
@@ -501,17 +504,34 @@ def _on_loopback() -> Iterator[None]:
         del os.environ[constants.ENABLE_RAY_CLUSTERS_ENV_VAR]
 
 
-def _end_processes(session: Path) -> None:
+def _begun_by(session: Path) -> set[psutil.Process]:
+    """What a Ray started here has started in turn, before it ends; see `_end_processes`."""
+    begun: set[psutil.Process] = set()
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if any(session.name in argument for argument in process.cmdline()):
+                begun |= {*process.children(recursive=True)}
+    return begun
+
+
+def _end_processes(begun: set[psutil.Process], session: Path) -> None:
     """Ends what a Ray started here has started in turn, which would notice its end much later.
 
     Args:
+        begun: the processes known; it may be that some have started since, or were lost sight of
+            because what started them has died.
         session: folder of that Ray alone, where its processes write their logs.
     """
     for process in psutil.process_iter(["name"]):
         if process.name().startswith("ray::"):
             with contextlib.suppress(psutil.Error):
                 if any(session in Path(file.path).parents for file in process.open_files()):
-                    process.kill()
+                    begun.add(process)
+    for process in begun:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    # Where nobody takes note of the dead, they are there for ever: that is no reason to wait long.
+    psutil.wait_procs(begun, timeout=DYING_SECONDS)
 
 
 class _Jobs(Searcher):

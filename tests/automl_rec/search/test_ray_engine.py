@@ -283,11 +283,16 @@ def test_threads_follow_the_processors_of_a_trial(
 
 
 def processes_of_ray() -> dict[int, str]:
+    """The processes of every Ray of this machine, those included that have no title yet."""
     return {
-        process.pid: process.name()
-        for process in psutil.process_iter(["name", "status"])
+        process.pid: process.info["name"]
+        for process in psutil.process_iter(["name", "status", "cmdline"])
         if process.info["status"] != psutil.STATUS_ZOMBIE
-        and (process.name().startswith("ray::") or process.name() in ("raylet", "gcs_server"))
+        and (
+            process.info["name"].startswith("ray::")
+            or process.info["name"] in ("raylet", "gcs_server")
+            or any(part.endswith("default_worker.py") for part in process.info["cmdline"] or ())
+        )
     }
 
 
