@@ -64,7 +64,7 @@ def test_a_training_too_short_to_be_kept_says_so(
 ) -> None:
     checkpoint, out = folder / "checkpoint", str(folder / "model")
     parts = ["train", str(write_space(folder, 1000)), "--checkpoint", str(checkpoint)]
-    assert main([*parts, "--timeout", "1ms", "--out", out]) == 0
+    assert main([*parts, "--timeout", "0.000001", "--out", out]) == 0
     assert not checkpoint.exists()
     assert f"nothing was validated in time, so {checkpoint} is not there" in capsys.readouterr().out
 
