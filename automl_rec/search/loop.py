@@ -55,11 +55,14 @@ from automl_rec.storage.records import (
 from automl_rec.storage.stored_study import StoredStudy
 
 Why: TypeAlias = Literal["trials", "time", "exhausted", "refused", "drained"]
+Waits: TypeAlias = Literal["waits"]
 BEAT_SECONDS = 5.0
 GRACE_SECONDS = 5.0
 MOST_ATTEMPTS = 2
 MOST_LOSSES = 4
 """A trial whose process was lost more often is thought to be the reason."""
+MOST_WAITING = 8
+"""So many proposals wait for trainings that run here; where there are more, workers wait too."""
 MOST_REFUSALS = 1000
 """So many proposals in a row that no bound lets pass: there will be no other."""
 
@@ -237,11 +240,11 @@ class Loop:
         if self._deterministic and self._running:
             return self._closed()
         while len(self._running) < self._parts.engine.workers:
-            why = self._ended()
+            why: Why | Waits | None = self._ended()
             if not why and not self._adopt() and not self._derive():
                 why = self._closed() or self._propose()
             if why:
-                return why
+                return None if why == "waits" else why
             self._beat()
             if self._running and not self._deterministic:
                 self._handle(self._parts.engine.wait(0.0))
@@ -296,15 +299,30 @@ class Loop:
             self._start(self._parts.proposals.take(proposal), priced)
         return True
 
-    def _propose(self) -> Why | None:
-        """Starts one trial, or records why it is not worth it."""
+    def _propose(self) -> Why | Waits | None:
+        """Starts one trial, or records why it is not worth it; one whose training runs here waits.
+
+        Training the same twice at once takes longer than to derive one from the other.
+        """
         self._catch_up()
-        proposal = self._parts.proposals.next()
-        self._exhausted = proposal is None
-        if proposal is None:
-            return None
-        priced = self._priced(proposal)
-        return None if priced is None else self._start(proposal, priced)
+        begun = {r.training for r in self._running.values() if r.job.keep and r.row.parent is None}
+        proposals, waiting = self._parts.proposals, list[Proposal]()
+        try:
+            while len(waiting) < MOST_WAITING:
+                proposal = proposals.next()
+                self._exhausted = proposal is None
+                if proposal is None:
+                    break
+                priced = self._priced(proposal)
+                if priced is None:
+                    return None
+                if self._parts.after_parts.training_of(proposal.configuration) not in begun:
+                    return self._start(proposal, priced)
+                waiting.append(proposal)
+            return "waits" if waiting else None
+        finally:
+            for one in reversed(waiting):
+                proposals.put_back(one)
 
     def _priced(self, proposal: Proposal) -> Priced | None:
         """The price of a configuration worth running; else None, and it is recorded why."""

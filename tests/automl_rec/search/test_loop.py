@@ -271,6 +271,34 @@ def test_a_loop_goes_on_with_what_another_had_still_to_derive(
     assert [trial.parent for trial in stored.trials()] == [None, 0, 0, 0]
 
 
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_what_trains_here_is_trained_once_however_many_workers_there_are(
+    space_of: SpaceOf,
+    stored: StoredStudy,
+    instant: Any,
+    finished: Finish,
+    tmp_path: Path,
+    *,
+    deterministic: bool,
+) -> None:
+    class Patient(instant):  # type: ignore[misc]
+        """Takes as long as there is anything else to do."""
+
+        def wait(self, seconds: float) -> list[Event]:
+            return super().wait(seconds) if seconds else []
+
+    engine = Patient(Keeping(tmp_path, finished), workers=3)
+    options: dict[str, Any] = {"derived": 3, "deterministic": deterministic}
+    loop = sharing_loop(space_of(SHARED), stored, engine, tmp_path, **options)
+    assert loop.run() == "exhausted"
+    trials = stored.trials()
+    assert len(trials) == len({trial.digest for trial in trials}) == 8
+    trained = [trial for trial in trials if trial.parent is None]
+    assert len(trained) == len({trial.training for trial in trained}) == 2
+    # Both at once, and nothing beside them.
+    assert {job.digest for job in engine.jobs[:2]} == {trial.digest for trial in trained}
+
+
 def test_of_two_that_trained_the_same_at_once_the_first_is_the_parent(
     space_of: SpaceOf, stored: StoredStudy, instant: Any, finished: Finish, tmp_path: Path
 ) -> None:
