@@ -23,9 +23,10 @@ from automl_rec.testing.suite import CompressionSuite, Suite
 ROOT = Path(__file__).parents[1]
 AUTHORS = ROOT / "plugins" / "README.md"
 FIRST = ROOT / "README.md"
+STUDIES = ROOT / "studies"
 DOCUMENTS = sorted(
     path
-    for folder in (ROOT, ROOT / "plugins", ROOT / "search_spaces", ROOT / "studies")
+    for folder in (ROOT, ROOT / "plugins", ROOT / "search_spaces", STUDIES)
     for path in folder.glob("*.md")
 )
 TITLES = {path: path.relative_to(ROOT).as_posix() for path in DOCUMENTS}
@@ -252,3 +253,13 @@ def test_a_variable_of_the_environment_that_a_document_names_is_read() -> None:
     }
     assert "AUTOML_REC_PLUGINS" in named
     assert named <= read
+
+
+@pytest.mark.parametrize("study", sorted(path.parent.name for path in STUDIES.glob("*/README.md")))
+def test_the_commands_of_a_study_exist(study: str) -> None:
+    told = "".join(path.read_text("utf-8") for path in (STUDIES / study).rglob("README.md"))
+    modules = set(re.findall(r"python -m\s+(studies[\w.]+\w)", told))
+    assert f"studies.{study}.run" in modules
+    for module in modules:
+        assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), module
+    assert not re.search(r"studies/\w+/\w+\.py", told), "they are run as modules"

@@ -1,13 +1,12 @@
 """Times what was trained, all models of a host in turns, and writes results/*_latency.jsonl.
 
-usage: python studies/compression/latency.py [DIR] [--again] [--rounds N]
+usage: python -m studies.compression.latency [DIR] [--again] [--rounds N]
 
 DIR is where run.py keeps models (runs/compression); what was timed is not timed again, unless
 the uncompressed model is not there to be timed beside it.
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -18,9 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from run import request
-from study import PROJECT, Host, Point, data_section, found, read_study
-from train_one import Ground, compressed, ground_of
 
 from automl_rec.builder import restore
 from automl_rec.costs import PRICED_ROWS
@@ -31,6 +27,11 @@ from automl_rec.objectives.latency import LIST_LENGTH
 from automl_rec.objectives.ranking import shown
 from automl_rec.plugin import Requests
 from automl_rec.served import Served
+from studies import places
+from studies.compression.run import request
+from studies.compression.study import Host, Point, read_study
+from studies.compression.train_one import Ground, compressed, ground_of
+from studies.published.sets import data_section
 
 ANSWERS = 50
 SEED = 0
@@ -77,13 +78,13 @@ def timed(host: Host, points: list[Point], work: Path, rounds: int) -> list[dict
 
     Of the rounds the least counts: what else the machine does only ever adds.
     """
-    section, data, models = data_section(host.data), None, []
+    section = data_section(host.data)
+    ground, models = ground_of(request(points[:1], section, work)), []
     for point in points:
-        ground = ground_of(request([point], section, work), data)
-        data = ground.data
+        ground = ground_of(request([point], section, work), ground.data)
         models.append(model_of(point, work, ground))
     load = os.getloadavg()[0]
-    taken = [[milliseconds(model, data) for model in models] for _ in range(rounds)]
+    taken = [[milliseconds(model, ground.data) for model in models] for _ in range(rounds)]
     columns = list(zip(*taken, strict=True))
     whole = columns[0]
     lines = []
@@ -103,7 +104,7 @@ def timed(host: Host, points: list[Point], work: Path, rounds: int) -> list[dict
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Times the models that run.py has kept.")
-    parser.add_argument("work", nargs="?", type=Path, default=PROJECT / "runs" / "compression")
+    parser.add_argument("work", nargs="?", type=Path, default=places.RUNS / "compression")
     parser.add_argument("--again", action="store_true", help="also what was timed")
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
@@ -116,14 +117,14 @@ def main() -> None:
             for seed in range(host.seeds):
                 own = [p for p in everything if p.host == host and p.seed == seed]
                 points = kept(own, asked.work)
-                known = {} if asked.again else found(host.latencies)
+                known = {} if asked.again else host.latencies.by_key()
                 new = [p for p in points[1:] if p.key not in known.keys() | done]
                 if not new or points[0].setting != "uncompressed":
                     continue
                 lines = timed(host, [points[0], *new], asked.work, asked.rounds)
-                with host.latencies.open("a") as file:
-                    file.writelines(json.dumps(line) + "\n" for line in lines)
-                done |= {line["key"] for line in lines}
+                for line in lines:
+                    host.latencies.add(line)
+                    done.add(line["key"])
                 print(f"{host.name}, seed {seed}: {len(lines)} timed", file=sys.stderr)
 
 

@@ -1,6 +1,6 @@
 """Times products of single matrices of random values, and writes results/layers.jsonl.
 
-usage: python studies/compression/layers.py [--rounds N]
+usage: python -m studies.compression.layers [--rounds N]
 
 Each is the matrix that would be served, at its fastest kernel that keeps it compressed; the dense
 one takes its turn beside it. Reads are sums of rows, as EASE serves a user's items.
@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from study import RESULTS
 from torch import Tensor
 
 from automl_rec.plugin import (
@@ -30,8 +29,9 @@ from automl_rec.plugin import (
     keep,
     part,
 )
-from automl_rec.plugin.matrices.expanding import ExpandingMatrix
+from automl_rec.plugin.matrices.expanding import ExpandingMatrix, Kernel
 from automl_rec.plugin.matrices.sparse import pack
+from studies.compression.study import RESULTS
 
 LAYERS = [(64, 64), (128, 128), (256, 512), (1024, 1024)]
 """Rows (outputs) and columns (inputs): of SASRec, of the rankers, and larger ones."""
@@ -44,7 +44,7 @@ PATTERNS = [Pattern(2, 4), Pattern(1, 4), Pattern(1, 8), Pattern(1, 16)]
 SHARES = [0.5, 0.25]
 RATIOS = [0.25, 0.125]
 SIDE = 16
-COMPRESSED_KERNELS = ("scipy", "torch")
+COMPRESSED_KERNELS: tuple[Kernel, ...] = ("scipy", "torch")
 SEED = 0
 LEAST_SECONDS = 0.001
 """Of one timing."""
@@ -58,7 +58,7 @@ class Store(NamedTuple):
     matrix: Matrix
 
     @property
-    def kernels(self) -> tuple[str, ...]:
+    def kernels(self) -> tuple[Kernel, ...]:
         return COMPRESSED_KERNELS if isinstance(self.matrix, ExpandingMatrix) else ("dense",)
 
     @property

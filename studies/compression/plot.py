@@ -1,15 +1,14 @@
 """Quality against bytes and against latency, one SVG a host."""
 
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from points import Cost, Found, on_front
-from study import Host, Study
+from studies.charts import COLOURS, Mark, chart, draw, draw_front, dress
+from studies.compression.points import Cost, Found
+from studies.compression.study import Host, Study
+from studies.fronts import on_front
 
-COLOURS = mpl.colormaps["tab20"].colors[::2] + mpl.colormaps["tab20"].colors[1::2]
 MARKERS = {"sparsity": "osD^v", "rank": "<>P*X", "model": "+x"}
 COSTS: dict[str, Cost] = {
     "share of the uncompressed bytes": lambda point: point.share,
@@ -18,25 +17,27 @@ COSTS: dict[str, Cost] = {
 
 
 def write_plot(study: Study, host: Host, points: list[Found], path: Path) -> None:
-    # Without these two, the same figures would give another file every time.
-    mpl.rcParams["svg.hashsalt"] = host.name
-    figure = Figure(figsize=(14, 6.5), layout="constrained")
     settings = list(dict.fromkeys(point.setting for point in points))
-    for axes, (title, cost) in zip(figure.subplots(1, 2, sharey=True), COSTS.items(), strict=True):
-        _draw_front(axes, points, cost)
-        styles = _styles(study, settings)
-        for setting in settings:
-            own = [p for p in points if p.setting == setting and cost(p) is not None]
-            if own:
-                _draw(axes, sorted(own, key=cost), cost, *styles[setting])
-        axes.set_xscale("log")
-        axes.set_xlabel(title)
-        axes.grid(visible=True, which="major", alpha=0.3)
-    figure.axes[0].set_ylabel(f"{host.objectives[0]} on test")
-    figure.suptitle(f"{host.name}{', short' if host.short else ''}")
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", fontsize="small")
-    figure.savefig(path, format="svg", metadata={"Date": None})
+    with chart(host.name, path, 14, 6.5) as figure:
+        for axes, (title, cost) in zip(
+            figure.subplots(1, 2, sharey=True), COSTS.items(), strict=True
+        ):
+            draw_front(axes, _marks(on_front(points, cost), cost))
+            styles = _styles(study, settings)
+            for setting in settings:
+                if own := _marks((p for p in points if p.setting == setting), cost):
+                    draw(axes, own, setting, *styles[setting])
+            dress(axes, title)
+        figure.axes[0].set_ylabel(f"{host.objectives[0]} on test")
+        figure.suptitle(f"{host.name}{', short' if host.short else ''}")
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right upper", fontsize="small")
+
+
+def _marks(points: Iterable[Found], cost: Cost) -> list[Mark]:
+    """Those of known cost."""
+    known = ((cost(point), point) for point in points)
+    return [Mark(spent, p.test, p.spread) for spent, p in known if spent is not None]
 
 
 def _styles(study: Study, settings: list[str]) -> dict[str, tuple[object, str]]:
@@ -47,30 +48,3 @@ def _styles(study: Study, settings: list[str]) -> dict[str, tuple[object, str]]:
         kind = study.kind(setting)
         styles[setting] = ("black" if kind == "model" else next(colours), next(markers[kind]))
     return styles
-
-
-def _draw(axes: Axes, points: list[Found], cost: Cost, colour: object, marker: str) -> None:
-    axes.errorbar(
-        [cost(point) for point in points],
-        [point.test for point in points],
-        [point.spread for point in points],
-        label=points[0].setting,
-        color=colour,
-        marker=marker,
-        linewidth=1,
-        markersize=5,
-        capsize=2,
-    )
-
-
-def _draw_front(axes: Axes, points: list[Found], cost: Cost) -> None:
-    chosen = sorted(on_front(points, cost), key=cost)
-    axes.plot(
-        [cost(point) for point in chosen],
-        [point.test for point in chosen],
-        label="front, chosen on validation",
-        color="grey",
-        alpha=0.3,
-        linewidth=6,
-        drawstyle="steps-post",
-    )

@@ -1,11 +1,11 @@
 """What was found, averaged over seeds, and what of it is on a front."""
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from study import Host, Point, Size, Study, found
+from studies.compression.study import Host, Point, Size, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ Cost = Callable[[Found], float | None]
 
 def read_points(study: Study, host: Host) -> tuple[list[Found], list[Refused]]:
     """Every setting and size of a host of which there is a result."""
-    kept = found(host.results)
-    timed = found(host.latencies)
+    kept = host.results.by_key()
+    timed = host.latencies.by_key()
     lines: dict[tuple[str, Size], list[dict[str, Any]]] = {}
     for point in _in_order(study, host):
         if point.key in kept:
@@ -72,24 +72,13 @@ def read_points(study: Study, host: Host) -> tuple[list[Found], list[Refused]]:
 
 def kept_of(study: Study, host: Host) -> list[dict[str, Any]]:
     """The lines of a host's results that are of its plan."""
-    kept = found(host.results)
+    kept = host.results.by_key()
     return [kept[point.key] for point in _in_order(study, host) if point.key in kept]
-
-
-def on_front(points: Iterable[Found], cost: Cost) -> list[Found]:
-    """Those of known cost that no other one equals at less cost or betters at no more."""
-    known = [point for point in points if cost(point) is not None]
-    return [p for p in known if not any(_dominates(q, p, cost) for q in known)]
 
 
 def _in_order(study: Study, host: Host) -> list[Point]:
     points = [p for training in study.trainings() for p in training if p.host == host]
     return sorted(points, key=lambda point: (host.settings.index(point.setting), point.round))
-
-
-def _dominates(one: Found, other: Found, cost: Cost) -> bool:
-    at_least = cost(one) <= cost(other) and one.validation >= other.validation
-    return at_least and (cost(one) < cost(other) or one.validation > other.validation)
 
 
 def _averaged(

@@ -1,41 +1,28 @@
 """Writes the generated parts of the README, and the plots, from what is among the results.
 
-usage: python studies/compression/table.py
+usage: python -m studies.compression.table
 
 Needs matplotlib, which the project does not.
 """
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
-from plot import COSTS, write_plot
-from points import Found, Refused, kept_of, on_front, read_points
-from study import HERE, RESULTS, Host, Study, read_study
+from studies.compression.plot import COSTS, write_plot
+from studies.compression.points import Found, Refused, kept_of, read_points
+from studies.compression.study import HERE, RESULTS, Host, Study, read_study
+from studies.fronts import on_front
+from studies.readme import grid, write
 
 README = HERE / "README.md"
 GAIN = 1.1
 """A store buys time where it is so many times as fast by least times and by the middle round."""
 
 
-def write(part: str, lines: Iterable[str]) -> None:
-    """Replaces what stands between the markers of a part."""
-    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
-    before, rest = README.read_text().split(begin)
-    text = "\n".join(lines).strip()
-    README.write_text(f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end)[1]}")
-
-
-def grid(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    head = list(head)
-    lines = [head, ["---"] * len(head), *rows]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
-
-
 def host_lines(study: Study, host: Host, points: list[Found], refused: list[Refused]) -> list[str]:
     """The table of a host, its plot, and what could not be."""
     lines = kept_of(study, host)
-    plot = RESULTS / f"{host.results.stem}{'_short' if host.short else ''}.svg"
+    plot = RESULTS / f"{host.stem}{'_short' if host.short else ''}.svg"
     write_plot(study, host, points, plot)
     by_bytes, by_time = (on_front(points, cost) for cost in COSTS.values())
     head = [
@@ -188,14 +175,14 @@ def main() -> None:
             if own:
                 points.append((host, own))
                 tables += host_lines(study, host, own, refused)
-    write("tables", tables)
+    write(README, "tables", tables)
     compared = [
         line
         for title, told in studies[0].comparisons.items()
         for line in comparison_lines(title, told, points)
     ]
-    write("comparisons", compared)
-    write("layers", layer_lines())
+    write(README, "comparisons", compared)
+    write(README, "layers", layer_lines())
 
 
 if __name__ == "__main__":

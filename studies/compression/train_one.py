@@ -2,12 +2,10 @@
 
 import os
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import yaml
@@ -20,7 +18,7 @@ from automl_rec.export import write_model
 from automl_rec.kernels import choose_kernels
 from automl_rec.objectives import is_quality, resolve
 from automl_rec.objectives.objective import Objective
-from automl_rec.plugin import ClosedFormModel
+from automl_rec.plugin import ClosedFormModel, TrainedModel
 from automl_rec.price import price
 from automl_rec.registry import Registry
 from automl_rec.search.shipping import only_configuration
@@ -85,9 +83,11 @@ def fit(ground: Ground, built: Built) -> Training | None:
         model.fit(ground.data.catalog, torch.Generator().manual_seed(ground.seed))
         return None
 
+    assert isinstance(model, TrainedModel)
+
     def validate() -> tuple[float, float]:
-        # Of qualities alone, so that what is being trained may be measured as what is served.
-        found = measure(model, ground.data, "validation", [quality])[quality.name]
+        # Of a quality alone, so that what is being trained may be measured as what is served.
+        found = measure(cast("Served", model), ground.data, "validation", [quality])[quality.name]
         return found.value, found.standard_error or 0.0
 
     return train(
@@ -166,12 +166,3 @@ def lines(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
         except (Infeasible, DivergenceError) as error:
             line = {"refused": str(error)}
         yield told | line | {"load": os.getloadavg()[0]}
-
-
-def answer(asked: dict[str, Any], sending: Connection) -> None:
-    """Sends what was found, line by line, or how it failed."""
-    try:
-        for line in lines(asked):
-            sending.send(line)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other trainings go on
-        sending.send({"failed": f"{type(error).__name__}: {error}", "log": traceback.format_exc()})

@@ -1,6 +1,6 @@
 """Times reading 4,096 rows of a served table of a million ids, and writes results/lookups.jsonl.
 
-usage: python studies/embeddings/lookups.py [--only STORE ...] [--rounds N]
+usage: python -m studies.embeddings.lookups [--only STORE ...] [--rounds N]
 
 Every table is that of a bpr-mf of width 32 as it would be served: built, settled, encoded and
 restored from its tensors; not trained, since the values do not change the time.
@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from study import HERE, RESULTS
 
 from automl_rec.builder import build, finalize, restore
 from automl_rec.plugin import Catalog, Histories, Table
@@ -26,6 +25,7 @@ from automl_rec.registry import Registry
 from automl_rec.served import Served
 from automl_rec.space.configuration import Chosen, Configuration
 from automl_rec.testing.settings import settings_of
+from studies.embeddings.study import HERE, RESULTS
 
 IDS, WIDTH, BATCH = 1_000_000, 32, 4096
 USERS, EVENTS = 250, 2_000_000
@@ -84,7 +84,7 @@ def batches() -> dict[str, torch.Tensor]:
 def timed(tables: dict[str, Table], rounds: int) -> dict[str, dict[str, list[float]]]:
     """Store -> kind of batch -> microseconds, one a round; the stores take turns."""
     ids = batches()
-    found = {store: {kind: [] for kind in ids} for store in tables}
+    found: dict[str, dict[str, list[float]]] = {s: {kind: [] for kind in ids} for s in tables}
     for table in tables.values():
         table.lookup(ids["uniform"])  # what is expanded at first use
     for _ in range(rounds):

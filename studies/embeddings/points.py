@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from study import Host, Study, Training, found
+from studies.embeddings.study import Host, Study, Training
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ Cost = Callable[[Point], float]
 
 def read_points(study: Study, host: Host) -> tuple[list[Point], list[Refused]]:
     """Every setting and budget of a host of which there is a result."""
-    kept = found(host)
+    kept = host.results.by_key()
     lines: dict[tuple[str, float | None], list[tuple[Training, dict[str, Any]]]] = {}
     for training in study.trainings():
         if training.host == host and training.key in kept:
@@ -67,20 +67,10 @@ def read_points(study: Study, host: Host) -> tuple[list[Point], list[Refused]]:
     return points, refused
 
 
-def on_front(points: Iterable[Point], cost: Cost) -> list[Point]:
-    """Those that no other one equals at less cost or betters at no more."""
-    return [p for p in points if not any(_dominates(q, p, cost) for q in points)]
-
-
 def behind(point: Point, points: Iterable[Point], cost: Cost) -> float:
     """Which part of the best quality at no more cost is missing."""
     best = max(q.validation for q in points if cost(q) <= cost(point))
     return 1 - point.validation / best
-
-
-def _dominates(one: Point, other: Point, cost: Cost) -> bool:
-    at_least = cost(one) <= cost(other) and one.validation >= other.validation
-    return at_least and (cost(one) < cost(other) or one.validation > other.validation)
 
 
 def _point(host: Host, training: Training, lines: list[dict[str, Any]]) -> Point:
@@ -96,7 +86,9 @@ def _point(host: Host, training: Training, lines: list[dict[str, Any]]) -> Point
         budget=training.budget,
         seeds=len(lines),
         validation=mean(lambda line: line["validation"][first]),
-        test={name: mean(lambda line, n=name: line["test"][n]) for name in host.objectives},
+        test={
+            name: statistics.mean(line["test"][name] for line in lines) for name in host.objectives
+        },
         spread=statistics.stdev(tested) if len(tested) > 1 else 0.0,
         tables=mean(lambda line: line["bytes_tables"]),
         all=mean(lambda line: line["bytes"]),

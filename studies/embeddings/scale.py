@@ -4,8 +4,8 @@ Each scheme runs in a process of its own: a table for 10,000,000 ids of width 16
 trained on a stream of batches, settled, encoded, written and read again. No data are read; ids are
 drawn from Zipf's law and labels are fixed by a hash of the id.
 
-    python studies/embeddings/scale.py          writes results/scale.jsonl, in two minutes
-    python studies/embeddings/scale.py tt       prints the figures of one scheme
+    python -m studies.embeddings.scale          writes results/scale.jsonl, in two minutes
+    python -m studies.embeddings.scale tt       prints the figures of one scheme
 
 Bytes are peaks of resident memory above those of the program before: once the table is built, once
 it is trained, and once it is written and read again, which holds it twice.
@@ -30,6 +30,7 @@ from automl_rec.plugin.matrices.describing import blank, describe
 from automl_rec.registry import Registry
 from automl_rec.testing.settings import settings_of
 from automl_rec.training.adam import Adam
+from studies.processes import peak_bytes
 
 RESULTS = Path(__file__).parent / "results" / "scale.jsonl"
 IDS, WIDTH = 10_000_000, 16
@@ -55,7 +56,7 @@ def main() -> None:
         return
     found = []
     for scheme in SCHEMES:
-        command = [sys.executable, __file__, scheme]
+        command = [sys.executable, "-m", "studies.embeddings.scale", scheme]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
         found.append(done.stdout.splitlines()[-1])
         sys.stdout.write(f"{found[-1]}\n")
@@ -168,12 +169,6 @@ def reloaded(
             weight.matrix = blank(layout)
     table.load_state_dict(safetensors.torch.load_file(path), assign=True)
     return table.eval()
-
-
-def peak_bytes() -> int:
-    """Most resident memory of this process so far."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
 
 
 if __name__ == "__main__":

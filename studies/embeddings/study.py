@@ -2,18 +2,16 @@
 
 import hashlib
 import json
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from studies.results import Results
+
 HERE = Path(__file__).resolve().parent
-PROJECT = HERE.parents[1]
 RESULTS = HERE / "results"
-FILES = ("path", "train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +35,13 @@ class Host:
     seconds: float
 
     @property
-    def results(self) -> Path:
-        return RESULTS / f"{self.name.replace('/', '_')}.jsonl"
+    def stem(self) -> str:
+        """Of its files among the results."""
+        return self.name.replace("/", "_")
+
+    @property
+    def results(self) -> Results:
+        return Results.of("embeddings", self.stem)
 
     @property
     def width(self) -> int:
@@ -134,27 +137,3 @@ def _host(name: str, host: dict[str, Any], study: dict[str, Any]) -> Host:
         host["seeds"],
         host["seconds"],
     )
-
-
-def data_section(name: str) -> dict[str, Any]:
-    """The data section of a study of published figures, with its files where they are."""
-    study = yaml.safe_load((HERE.parent / "published" / name / "study.yaml").read_text())
-    folder = data_folder()
-    return {k: str(folder / v) if k in FILES else v for k, v in study["data"].items()}
-
-
-def data_folder() -> Path:
-    default = PROJECT.parent / "shared" / "data"
-    folder = Path(os.environ.get("AUTOML_REC_DATA", default)).resolve()
-    if not folder.is_dir():
-        print(f"{folder} is absent. Set AUTOML_REC_DATA to the data.", file=sys.stderr)
-        raise SystemExit(2)
-    return folder
-
-
-def found(host: Host) -> dict[str, dict[str, Any]]:
-    """Key of a training -> its line; of two, the later."""
-    if not host.results.is_file():
-        return {}
-    lines = map(json.loads, host.results.read_text().splitlines())
-    return {line["key"]: line for line in lines}

@@ -1,18 +1,19 @@
 """Writes the generated parts of the README, and the plots, from what is among the results.
 
-usage: python studies/embeddings/table.py
+usage: python -m studies.embeddings.table
 
 Needs matplotlib, which the project does not.
 """
 
 import json
 import statistics
-from collections.abc import Iterable
 from typing import Any
 
-from plot import write_plot
-from points import Cost, Point, Refused, behind, on_front, read_points
-from study import HERE, RESULTS, Host, Study, read_study
+from studies.embeddings.plot import write_plot
+from studies.embeddings.points import Cost, Point, Refused, behind, read_points
+from studies.embeddings.study import HERE, RESULTS, Host, Study, read_study
+from studies.fronts import on_front
+from studies.readme import grid, write
 
 README = HERE / "README.md"
 COSTS: dict[str, Cost] = {
@@ -22,31 +23,18 @@ COSTS: dict[str, Cost] = {
 Points = dict[str, list[Point]]
 
 
-def write(part: str, lines: Iterable[str]) -> None:
-    """Replaces what stands between the markers of a part."""
-    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
-    before, rest = README.read_text().split(begin)
-    text = "\n".join(lines)
-    README.write_text(f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end)[1]}")
-
-
-def grid(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    head = list(head)
-    lines = [head, ["---"] * len(head), *rows]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
-
-
 def host_lines(study: Study, host: Host, points: list[Point], refused: list[Refused]) -> list[str]:
     """The table of a host, its plot, and what could not be."""
-    plot = RESULTS / f"{host.results.stem}.svg"
+    plot = RESULTS / f"{host.stem}.svg"
     write_plot(host, points, plot)
     best = on_front(points, COSTS["bytes of tables"])
+    measured = {p.setting for p in points} | {r.setting for r in refused}
     columns = [*study.budgets, None]
     head = ["setting", *(f"{b:g}" for b in study.budgets), "as it is", "CPU s"]
     rows = [
         _row(host, setting, columns, points, refused, best)
         for setting in host.settings
-        if any(found.setting == setting for found in (*points, *refused))
+        if setting in measured
     ]
     counts = sorted({point.seeds for point in points})
     seeds = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
@@ -111,7 +99,9 @@ def comparison_lines(study: Study, title: str, told: dict[str, Any], found: Poin
     rows = []
     for name, points in found.items():
         quality = _quality(study.hosts[name], told.get("quality"))
-        for budget in told.get("budgets", study.budgets) if quality else ():
+        if quality is None:
+            continue
+        for budget in told.get("budgets", study.budgets):
             near = [_near(study, points, setting, budget) for setting in settings]
             values = [None if p is None else p.test[quality] for p in near]
             if any(value is not None for value in values[: len(told["first"])]):
@@ -247,10 +237,10 @@ def main() -> None:
     found = {name: points for name, (points, _) in read.items() if points}
     tables = [host_lines(study, study.hosts[name], *read[name]) for name in found]
     compared = [comparison_lines(study, t, told, found) for t, told in study.comparisons.items()]
-    write("tables", [line for lines in (*tables, *compared) for line in lines][:-1])
-    write("fronts", front_lines(study, found)[:-1])
-    write("lookups", lookup_lines()[:-1])
-    write("scale", scale_lines()[:-1])
+    write(README, "tables", [line for lines in (*tables, *compared) for line in lines])
+    write(README, "fronts", front_lines(study, found))
+    write(README, "lookups", lookup_lines())
+    write(README, "scale", scale_lines())
 
 
 if __name__ == "__main__":

@@ -3,9 +3,8 @@
 import os
 import resource
 import time
-import traceback
+from collections.abc import Iterator
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +61,7 @@ def trained(
     )
     training = outcome.outcome
     qualities = [objective for objective in objectives if is_quality(objective.name)]
+    assert outcome.served is not None
     tested = measure(outcome.served, data, "test", qualities)
     return {
         "validation": {o.name: training.measurements[o.name].value for o in qualities},
@@ -76,7 +76,7 @@ def trained(
     }
 
 
-def train_one(asked: dict[str, Any]) -> dict[str, Any]:
+def lines(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What was found, as a line of the results.
 
     Args:
@@ -91,17 +91,8 @@ def train_one(asked: dict[str, Any]) -> dict[str, Any]:
     line: dict[str, Any] = {"full_bytes": round(whole), "load": os.getloadavg()[0]}
     try:
         configuration = with_embedding(full, asked, registry)
-        return line | trained(configuration, data, objectives, registry, asked)
+        yield line | trained(configuration, data, objectives, registry, asked)
     except Infeasible as error:
-        return line | {"infeasible": str(error)}
+        yield line | {"infeasible": str(error)}
     except DivergenceError as error:
-        return line | {"diverged": str(error)}
-
-
-def answer(asked: dict[str, Any], sending: Connection) -> None:
-    """Sends what was found, or how it failed."""
-    try:
-        line = train_one(asked)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other trainings go on
-        line = {"failed": f"{type(error).__name__}: {error}", "log": traceback.format_exc()}
-    sending.send(line)
+        yield line | {"diverged": str(error)}

@@ -35,7 +35,7 @@ def spent_before(result: Path, checkpoint: Path) -> float:
     """Processor seconds of the runs that this one goes on from."""
     if not (checkpoint.exists() and result.exists()):
         return 0.0
-    return json.loads(result.read_text())["cpu_seconds"]
+    return float(json.loads(result.read_text())["cpu_seconds"])
 
 
 def facts(found: Evaluated, tested: dict[str, Measurement], seconds: float) -> dict[str, Any]:
@@ -80,6 +80,7 @@ def main(space_path: str, result_path: str, minutes: str) -> None:
         result.write_text(json.dumps({"infeasible": str(error)}, indent=1) + "\n")
         return
     qualities = [objective for objective in objectives if is_quality(objective.name)]
+    assert found.served is not None
     tested = measure(found.served, data, "test", qualities)
     seconds = before + time.process_time() - started
     result.write_text(json.dumps(facts(found, tested, seconds), indent=1) + "\n")

@@ -8,7 +8,7 @@ them: the sampler (`Suggestions`, in memory), the claim, the record, what is rea
 import shutil
 import time
 import uuid
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 import psutil
-from instant import NAME, Setting, measurements
-from results import Results
 
 from automl_rec.errors import Infeasible
 from automl_rec.search.enumeration import draw
@@ -32,6 +30,8 @@ from automl_rec.storage.claims import Claims
 from automl_rec.storage.records import FinishedTrial
 from automl_rec.storage.repository import Repository
 from automl_rec.storage.stored_study import StoredStudy
+from studies.results import Results
+from studies.scale.instant import NAME, Setting, measurements
 
 MARKS = (100, 500, 1000, 2000, 5000)
 MEASURED = {"random": 30, "nsga2": 10, "tpe": 5}
@@ -56,11 +56,11 @@ class Stopwatch:
     """The seconds that every part took since it was last read."""
 
     def __init__(self) -> None:
-        self._spent: Counter[str] = Counter()
+        self._spent: dict[str, float] = defaultdict(float)
         for part, (owner, name) in PARTS.items():
             setattr(owner, name, self._timed(part, getattr(owner, name)))
 
-    def _timed(self, part: str, method: Callable) -> Callable:
+    def _timed(self, part: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*arguments: Any, **named: Any) -> Any:
             began = time.perf_counter()
             try:
@@ -118,7 +118,9 @@ class Filler:
         return stored.record(trial, place=place(space, drawn)) is not None
 
 
-def search(setting: Setting, file: Path, mark: int, trials: int, watch: Stopwatch) -> dict:
+def search(
+    setting: Setting, file: Path, mark: int, trials: int, watch: Stopwatch
+) -> dict[str, Any]:
     """Milliseconds a trial and its parts, the medians of some trials; seconds until the first."""
     start: dict[str, float] = {}
     rows: list[dict[str, float]] = []
@@ -188,10 +190,10 @@ def price_milliseconds(setting: Setting, count: int = 200) -> dict[str, float]:
 
 
 def main() -> None:
-    results = Results("growth")
+    results = Results.of("scale", "growth")
     settings = {sampler: Setting.of(sampler) for sampler in MEASURED}
     if not results.has(what="price"):
-        results.add(what="price", **price_milliseconds(settings["random"]))
+        results.add_with_load(what="price", **price_milliseconds(settings["random"]))
     watch = Stopwatch()
     with TemporaryDirectory() as folder:
         file, copy = Path(folder) / "study.db", Path(folder) / "copy.db"
@@ -200,7 +202,7 @@ def main() -> None:
             if not results.has(what="open", mark=mark):
                 filler = filler or Filler(settings["random"], file)
                 filler.fill(mark)
-                results.add(what="open", mark=mark, **open_study(file))
+                results.add_with_load(what="open", mark=mark, **open_study(file))
             for sampler in wanted(results, mark):
                 filler = filler or Filler(settings["random"], file)
                 filler.fill(mark)
@@ -209,7 +211,9 @@ def main() -> None:
                 found = search(settings[sampler], copy, mark, MEASURED[sampler], watch)
                 seconds = round(time.perf_counter() - began, 1)
                 size = file.stat().st_size
-                results.add(sampler=sampler, mark=mark, seconds=seconds, bytes=size, **found)
+                results.add_with_load(
+                    sampler=sampler, mark=mark, seconds=seconds, bytes=size, **found
+                )
                 for path in Path(folder).glob("copy.db*"):
                     path.unlink()
 
@@ -217,7 +221,7 @@ def main() -> None:
 def wanted(results: Results, mark: int) -> list[str]:
     """The samplers not yet measured at a mark, but those that have used their time."""
     lines = [line for line in results.lines() if "sampler" in line]
-    taken = Counter[str]()
+    taken = defaultdict[str, float](float)
     for line in lines:
         taken[line["sampler"]] += line["seconds"]
     left = [sampler for sampler in MEASURED if not results.has(sampler=sampler, mark=mark)]

@@ -2,8 +2,6 @@
 
 import math
 import random
-import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,7 @@ from automl_rec.objectives.objective import Measurement, Objective
 from automl_rec.plugin import Interval
 from automl_rec.price import Price
 from automl_rec.registry import Registry
-from automl_rec.search.engine import Event, Finished, Job, Setup, Started
+from automl_rec.search.engine import Job
 from automl_rec.search.pricing import Pricing
 from automl_rec.search.session import Session, manifest_of
 from automl_rec.space.checker import check
@@ -23,42 +21,10 @@ from automl_rec.space.configuration import Configuration
 from automl_rec.space.space import Space
 from automl_rec.storage.records import Role, StoredBudget
 from automl_rec.storage.repository import Repository
+from studies.engine import InstantEngine
 
 SPACE = Path(__file__).parents[2] / "search_spaces" / "movielens_small.yaml"
 NAME = "instant"
-
-
-class Instant:
-    """An engine whose trials end at once, with values drawn from the configuration's digest."""
-
-    workers = 1
-
-    def __init__(self) -> None:
-        self._events: deque[Event] = deque()
-
-    def open(self, setup: Setup) -> None:
-        """Nothing has to be known."""
-
-    def start(self, job: Job) -> str:
-        values = {name: (value, None) for name, value in measured(job.digest).items()}
-        self._events += [Started(job, "instant"), Finished(job, "instant", values, 0.0, None)]
-        return "instant"
-
-    def wait(self, seconds: float) -> list[Event]:
-        if not self._events:
-            time.sleep(seconds)
-        events = list(self._events)
-        self._events.clear()
-        return events
-
-    def answer(self, job: Job, *, proceed: bool) -> None:
-        """Nothing is reported."""
-
-    def cancel(self, job: Job) -> None:
-        """Nothing runs."""
-
-    def close(self) -> None:
-        """Nothing runs."""
 
 
 def measured(digest: str) -> dict[str, float]:
@@ -69,6 +35,11 @@ def measured(digest: str) -> dict[str, float]:
         "bytes": 10 ** draw.uniform(4.0, 6.5),
         "latency_ms": math.exp(draw.uniform(-3.0, 3.0)),
     }
+
+
+def answer(job: Job) -> dict[str, tuple[float, None]]:
+    """Values drawn from the configuration's digest."""
+    return {name: (value, None) for name, value in measured(job.digest).items()}
 
 
 def price(configuration: Configuration) -> Price:
@@ -116,7 +87,7 @@ class Setting:
             data=self.data,
             manifest=stored.manifest,
             stored=stored,
-            engine=Instant(),
+            engine=InstantEngine(answer),
             pricing=Pricing(price, self.objectives),
             folder=folder,
             budget=StoredBudget(trials=trials),

@@ -17,9 +17,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import optuna
-from databases import Databases, databases
-from instant import NAME, Setting, measured
-from results import Results
 from sqlalchemy import event
 
 from automl_rec.errors import Infeasible
@@ -28,6 +25,9 @@ from automl_rec.search.samplers import make_sampler
 from automl_rec.search.suggest import suggest
 from automl_rec.storage.records import StoredBudget
 from automl_rec.storage.repository import Repository
+from studies.results import Results
+from studies.scale.databases import Databases, databases
+from studies.scale.instant import NAME, Setting, measured
 
 BEFORE = 40
 TRIALS = {1: 64, 4: 64, 16: 128}
@@ -35,6 +35,7 @@ TRIALS = {1: 64, 4: 64, 16: 128}
 REPEATS = 3
 FORK = multiprocessing.get_context("fork")
 Times = tuple[float, float]
+Wait = Callable[[], object]
 
 
 def clock() -> Times:
@@ -47,7 +48,9 @@ def prepare_ours(setting: Setting, url: str, folder: Path) -> None:
         setting.session(repository, folder, BEFORE).run()
 
 
-def run_ours(setting: Setting, url: str, folder: Path, trials: int, wait: Callable) -> list[Times]:
+def run_ours(
+    setting: Setting, url: str, folder: Path, trials: int, wait: Callable[[], object]
+) -> list[Times]:
     own = f"{socket.gethostname()}:{os.getpid()}/"
     times: list[Times] = []
 
@@ -106,7 +109,9 @@ def prepare_bare(setting: Setting, url: str, _folder: Path) -> None:
     storage.engine.dispose()
 
 
-def run_bare(setting: Setting, url: str, _folder: Path, trials: int, wait: Callable) -> list[Times]:
+def run_bare(
+    setting: Setting, url: str, _folder: Path, trials: int, wait: Callable[[], object]
+) -> list[Times]:
     sampler = make_sampler("random", os.getpid())
     study = optuna.load_study(storage=bare_storage(url), study_name=NAME, sampler=sampler)
     wait()
@@ -116,7 +121,9 @@ def run_bare(setting: Setting, url: str, _folder: Path, trials: int, wait: Calla
 SIDES = {"ours": (prepare_ours, run_ours), "bare": (prepare_bare, run_bare)}
 
 
-def measure(side: str, setting: Setting, made: Databases, kind: str, processes: int) -> dict:
+def measure(
+    side: str, setting: Setting, made: Databases, kind: str, processes: int
+) -> dict[str, float]:
     """Milliseconds a trial: of the wall in all, of the processors here and of the server."""
     prepare, run = SIDES[side]
     url, trials = made.new(kind), TRIALS[processes]
@@ -150,7 +157,7 @@ def measure(side: str, setting: Setting, made: Databases, kind: str, processes: 
 
 def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    setting, results = Setting.of("random"), Results("overhead")
+    setting, results = Setting.of("random"), Results.of("scale", "overhead")
     with databases() as made:
         for repeat in range(REPEATS):
             for kind in ("sqlite", "postgresql"):
@@ -164,7 +171,7 @@ def main() -> None:
                         }
                         if not results.has(**key):
                             found = measure(side, setting, made, kind, processes)
-                            results.add(**key, **found)
+                            results.add_with_load(**key, **found)
 
 
 if __name__ == "__main__":

@@ -1,35 +1,25 @@
 """Measures how a study grows with its processes and trials; writes the tables of this folder.
 
-usage: python studies/scale/run.py [--only PART]
+usage: python -m studies.scale.run [--only PART]
 
 What stands in ``results/`` is not measured again; delete a part's file to have it anew.
 """
 
 import argparse
-import os
-import subprocess
 import sys
-from pathlib import Path
 
-from table import write_tables
+from studies import processes
+from studies.scale.table import write_tables
 
-HERE = Path(__file__).parent
 PARTS = ("growth", "search", "overhead")
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "POLARS_MAX_THREADS",
-)
 
 
 def measure(part: str) -> int:
     """Runs a part in a process of its own, on one thread, and gives its exit status."""
     print(f"{part}:", flush=True)
-    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1")
-    done = subprocess.run([sys.executable, str(HERE / f"{part}.py")], env=environment, check=False)
+    status = processes.run(f"studies.scale.{part}")
     write_tables()
-    return done.returncode
+    return status
 
 
 def main() -> int:

@@ -11,10 +11,9 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from databases import Databases, databases
-from results import Results
-
 from automl_rec.storage.repository import Repository
+from studies.results import Results
+from studies.scale.databases import Databases, databases
 
 SPACE = Path(__file__).with_name("small.yaml")
 TRIALS = 24
@@ -78,12 +77,12 @@ def wait_for_study(url: str) -> None:
 
 
 def main() -> None:
-    results = Results("search")
+    results = Results.of("scale", "search")
     with databases() as made:
         for kind, engine, workers in CASES:
             key = {"database": kind, "engine": engine, "workers": workers}
             if not results.has(**key):
-                results.add(**key, **measure(made, kind, engine, workers))
+                results.add_with_load(**key, **measure(made, kind, engine, workers))
 
 
 if __name__ == "__main__":

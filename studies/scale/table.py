@@ -1,36 +1,29 @@
 """The tables of the README, from what was measured."""
 
 import statistics
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from results import Results
+from studies.readme import grid, write
+from studies.results import Line, Results
 
 README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
-Line = dict[str, Any]
 
 
 def write_tables() -> None:
     """Replaces every table that something was measured for."""
-    text = README.read_text("utf-8")
-    growth = Results("growth").lines()
+    growth = Results.of("scale", "growth").lines()
     tables = {
         "growth": growth_table([line for line in growth if "sampler" in line]),
         "start": start_table([line for line in growth if "sampler" in line]),
         "open": open_table([line for line in growth if line.get("what") == "open"]),
-        "search": search_table(Results("search").lines()),
-        "overhead": overhead_table(Results("overhead").lines()),
+        "search": search_table(Results.of("scale", "search").lines()),
+        "overhead": overhead_table(Results.of("scale", "overhead").lines()),
     }
     for name, table in tables.items():
-        begin, end = BEGIN.format(name), END.format(name)
-        before, rest = text.split(begin)
-        text = f"{before}{begin}\n\n{table}\n\n{end}{rest.split(end)[1]}"
-    README.write_text(text, "utf-8")
+        write(README, name, table)
 
 
-def growth_table(lines: list[Line]) -> str:
+def growth_table(lines: list[Line]) -> list[str]:
     head = (
         "sampler",
         "trials so far",
@@ -57,10 +50,10 @@ def growth_table(lines: list[Line]) -> str:
         )
         for line in by_sampler(lines)
     )
-    return table(head, rows)
+    return grid(head, rows)
 
 
-def start_table(lines: list[Line]) -> str:
+def start_table(lines: list[Line]) -> list[str]:
     head = ("sampler", "trials", "database", "start", "of it read", "swept", "learned", "load")
     rows = (
         (
@@ -75,10 +68,10 @@ def start_table(lines: list[Line]) -> str:
         )
         for line in by_sampler(lines)
     )
-    return table(head, rows)
+    return grid(head, rows)
 
 
-def open_table(lines: list[Line]) -> str:
+def open_table(lines: list[Line]) -> list[str]:
     head = ("trials", "open", "front", "hypervolume after every trial", "load")
     rows = (
         (
@@ -88,14 +81,14 @@ def open_table(lines: list[Line]) -> str:
         )
         for line in sorted(lines, key=lambda line: int(line["mark"]))
     )
-    return table(head, rows)
+    return grid(head, rows)
 
 
 def by_sampler(lines: list[Line]) -> list[Line]:
     return sorted(lines, key=lambda line: (line["sampler"], line["mark"]))
 
 
-def search_table(lines: list[Line]) -> str:
+def search_table(lines: list[Line]) -> list[str]:
     head = (
         "database",
         "engine",
@@ -119,10 +112,10 @@ def search_table(lines: list[Line]) -> str:
         )
         for line in lines
     )
-    return table(head, rows)
+    return grid(head, rows)
 
 
-def overhead_table(lines: list[Line]) -> str:
+def overhead_table(lines: list[Line]) -> list[str]:
     head = (
         "database",
         "processes",
@@ -139,7 +132,7 @@ def overhead_table(lines: list[Line]) -> str:
     )
     keys = sorted({(line["database"], line["processes"]) for line in lines})
     whole = (key for key in keys if len({li["side"] for li in lines if of(li, *key)}) == 2)
-    return table(head, (overhead_row(lines, *key) for key in whole))
+    return grid(head, (overhead_row(lines, *key) for key in whole))
 
 
 def of(line: Line, database: str, processes: int) -> bool:
@@ -172,11 +165,6 @@ def overhead_row(lines: list[Line], database: str, processes: int) -> tuple[str,
         f"{number(min(wall))} to {number(max(wall))}, {len(wall)} runs",
         f"{max(li['load'] for li in here)}",
     )
-
-
-def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def number(value: float) -> str:

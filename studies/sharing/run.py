@@ -1,53 +1,39 @@
 """Searches with and without derived trials, for equal wall time; writes the table of the README.
 
-usage: python studies/sharing/run.py [SPACE ...] [--seeds N] [--workers N]
+usage: python -m studies.sharing.run [SPACE ...] [--seeds N] [--workers N]
 
 What stands in results/ is not measured again.
 """
 
 import argparse
-import json
-import os
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import yaml
 
 from automl_rec.search.study import Study
+from studies.places import located
+from studies.processes import environment
+from studies.readme import grid, write
+from studies.results import Line, Results
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results" / "searches.jsonl"
+RESULTS = Results.of("sharing", "searches")
 SPACES = ("movielens-100k", "movielens-1m")
-FILES = ("path", "train", "validation", "test")
 MOST = (8, 0)
 """Trials derived from one training; 0 derives none and shares nothing."""
 PARTS = (0.25, 0.5, 1.0)
 """Of the time, after which the hypervolume is read."""
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
-BEGIN, END = "<!-- searches: begin -->", "<!-- searches: end -->"
-Line = dict[str, Any]
-
-
-def data_folder() -> Path:
-    default = HERE.parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("AUTOML_REC_DATA", default)).resolve()
-    if not folder.is_dir():
-        print(f"{folder} is absent. Set AUTOML_REC_DATA to the data.", file=sys.stderr)
-        raise SystemExit(2)
-    return folder
 
 
 def space_of(name: str, most: int) -> Line:
     """A space with its files where they are."""
     space = yaml.safe_load((HERE / f"{name}.yaml").read_text("utf-8"))
-    data, folder = space["data"], data_folder()
-    space["data"] = {k: str(folder / v) if k in FILES else v for k, v in data.items()}
-    return space | {"search": {"after_parts": most}}
+    return space | {"data": located(space["data"]), "search": {"after_parts": most}}
 
 
 def searched(name: str, most: int, seed: int, workers: int) -> Line:
@@ -57,8 +43,9 @@ def searched(name: str, most: int, seed: int, workers: int) -> Line:
         path.write_text(yaml.safe_dump(space_of(name, most), sort_keys=False))
         program = [sys.executable, "-m", "automl_rec", "search", str(path), "--out", folder]
         options = ["--seed", str(seed), "--workers", str(workers), "--json"]
-        environment = os.environ | dict.fromkeys(THREADS, "1")
-        subprocess.run([*program, *options], check=True, env=environment, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*program, *options], check=True, env=environment(), stdout=subprocess.DEVNULL
+        )
         study = Study.open(name, out=folder)
         return told(study)
 
@@ -79,26 +66,15 @@ def told(study: Study) -> Line:
     }
 
 
-def lines() -> list[Line]:
-    text = RESULTS.read_text("utf-8") if RESULTS.is_file() else ""
-    return [json.loads(line) for line in text.splitlines()]
-
-
 def measure(asked: argparse.Namespace) -> None:
     """Both sides in turn, seed by seed."""
-    known = {(line["space"], line["most"], line["seed"]) for line in lines()}
     for name in asked.spaces or SPACES:
         for seed in range(asked.seeds):
             for most in MOST if seed % 2 == 0 else reversed(MOST):
-                if (name, most, seed) in known:
-                    continue
-                key = {"space": name, "most": most, "seed": seed, "workers": asked.workers}
-                line = key | searched(name, most, seed, asked.workers)
-                line |= {"load": round(os.getloadavg()[0], 1)}
-                RESULTS.parent.mkdir(exist_ok=True)
-                with RESULTS.open("a") as file:
-                    file.write(json.dumps(line) + "\n")
-                print({k: v for k, v in line.items() if k != "curve"}, flush=True)
+                if not RESULTS.has(space=name, most=most, seed=seed):
+                    found = searched(name, most, seed, asked.workers)
+                    key = {"space": name, "most": most, "seed": seed, "workers": asked.workers}
+                    RESULTS.add_with_load(**key, **found)
 
 
 def volume_after(line: Line, seconds: float) -> float:
@@ -147,12 +123,7 @@ def write_table() -> None:
         "front (sharing)",
         "load",
     )
-    body = [head, ("---",) * len(head), *rows(lines())]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in body)
-    readme = HERE / "README.md"
-    text = readme.read_text("utf-8")
-    before, rest = text.split(BEGIN)
-    readme.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.split(END)[1]}", "utf-8")
+    write(HERE / "README.md", "searches", grid(head, rows(RESULTS.lines())))
 
 
 def main() -> int:

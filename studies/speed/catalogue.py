@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import places
-from figure import Figure
-from fresh import HERE, fresh
+from studies import places, processes
+from studies.speed.figure import Figure
+from studies.speed.fresh import fresh
 
+RECBOLE_EPOCH = Path(__file__).with_name("recbole_epoch.py")
 MOST_RATIO = 1 / 3
 SECONDS, QUICK_SECONDS = 15.0, 3.0
 """What RecBole gets for an epoch; a longer one is counted up from its batches."""
@@ -89,7 +90,7 @@ class Bench:
     def compare(self, entry: Entry) -> float:
         """Tells both sides of an entry, in turn; gives the seconds of ours."""
         values = json.dumps(entry.values)
-        found = fresh("our_epoch.py", self.prepared, entry.ours, values, "plain")
+        found = fresh("our_epoch", self.prepared, entry.ours, values, "plain")
         peer = None if entry.recbole is None else self._recbole(entry)
         times = (found["epoch"],), ((peer["epoch"],) if peer else ())
         notes = [entry.note] if entry.note else []
@@ -100,17 +101,18 @@ class Bench:
         Figure(f"{what}, an epoch", "s", *times, most=most, note="; ".join(notes)).emit()
         peaks = (found["peak"],), ((peer["peak"],) if peer else ())
         Figure(f"{what}, peak memory", "B", *peaks).emit()
-        return found["epoch"]
+        return float(found["epoch"])
 
     def _recbole(self, entry: Entry) -> dict[str, float]:
         settings = json.dumps({**self.settings, **entry.settings})
-        command = [places.recbole_python(), HERE / "recbole_epoch.py", self.folder, self.name]
+        command = [places.recbole_python(), RECBOLE_EPOCH, self.folder, self.name]
         command += [entry.recbole, self.seconds, settings]
         done = subprocess.run(
             list(map(str, command)), cwd=self.folder, check=True, capture_output=True, text=True
         )
         line = next(line for line in done.stdout.splitlines() if line.startswith("FOUND "))
-        return json.loads(line.removeprefix("FOUND "))
+        told: dict[str, float] = json.loads(line.removeprefix("FOUND "))
+        return told
 
 
 def movielens(folder: Path, seconds: float) -> Bench:
@@ -153,7 +155,7 @@ def frappe(folder: Path, seconds: float) -> Bench:
         [row.replace(",", "\t") for row in rows],
     )
     assert path.is_file()
-    request = {
+    request: dict[str, Any] = {
         part: str(source / f"{file}.csv")
         for part, file in (("train", "train"), ("validation", "valid"), ("test", "test"))
     }
@@ -187,7 +189,7 @@ def _atomic(folder: Path, name: str, header: str, lines: list[str]) -> Path:
 
 
 def _prepared(request: dict[str, Any], folder: Path) -> str:
-    return str(fresh("prepare_once.py", json.dumps(request), folder / "cache")["folder"])
+    return str(fresh("prepare_once", json.dumps(request), folder / "cache")["folder"])
 
 
 def main() -> None:
@@ -211,8 +213,7 @@ def main() -> None:
         for *_, bench, entry in slowest[:PROFILED]:
             print(f"{entry.ours}:", file=sys.stderr, flush=True)
             values = json.dumps(entry.values)
-            command = [HERE / "our_epoch.py", bench.prepared, entry.ours, values, "profile"]
-            subprocess.run([sys.executable, *map(str, command)], check=True)
+            processes.run("studies.speed.our_epoch", bench.prepared, entry.ours, values, "profile")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from figure import Figure
-from fresh import fresh
+
+from studies.speed.figure import Figure
+from studies.speed.fresh import fresh
 
 EVENTS = 10_000_000
 QUICK_EVENTS = 200_000
@@ -42,8 +43,8 @@ def main() -> None:
         size = events.stat().st_size
         caches = [Path(folder) / f"cache{repeat}" for repeat in range(REPEATS)]
         request = json.dumps({"path": str(events)})
-        prepared = [fresh("prepare_once.py", request, cache) for cache in caches]
-        opened = [fresh("open_once.py", request, cache) for cache in caches]
+        prepared = [fresh("prepare_once", request, cache) for cache in caches]
+        opened = [fresh("open_once", request, cache) for cache in caches]
     file = f"{count:,} events, {size / 1e6:,.0f} MB of CSV"
 
     wall, processor, peak = (column(prepared, key) for key in ("wall", "processor", "peak"))

@@ -3,22 +3,12 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
 
-
-def fresh(script: str, *arguments: object) -> dict[str, Any]:
-    """What a script of this folder prints as JSON."""
-    command = [sys.executable, str(HERE / script), *map(str, arguments)]
+def fresh(module: str, *arguments: object) -> dict[str, Any]:
+    """What a module of this folder prints as JSON."""
+    command = [sys.executable, "-m", f"studies.speed.{module}", *map(str, arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def peak_bytes() -> int:
-    """Most resident memory of this process so far."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return 1024 * int(line.split()[1])
-    raise RuntimeError("This kernel does not tell a process its peak memory.")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found

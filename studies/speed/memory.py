@@ -4,15 +4,16 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
-import places
-from configurations import factors
-from figure import Figure
-from fresh import fresh
+from studies import places
+from studies.speed.configurations import factors
+from studies.speed.figure import Figure
+from studies.speed.fresh import fresh
 
 MOST_BYTES = 2e9
 BATCH_SIZE, QUICK_BATCH_SIZE = 2048, 16384
-MODELS = {
+MODELS: dict[str, dict[str, Any]] = {
     "bpr-mf": {"negatives": 1, "regularization": 1e-4},
     "lightgcn": {"layers": 3, "combine": "mean", "regularization": 1e-4},
 }
@@ -25,10 +26,10 @@ def main() -> None:
     batch_size = QUICK_BATCH_SIZE if "--quick" in sys.argv else BATCH_SIZE
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder) / "cache"
-        prepared = fresh("prepare_once.py", json.dumps(request), cache)["folder"]
+        prepared = fresh("prepare_once", json.dumps(request), cache)["folder"]
         for model, own in MODELS.items():
             configuration = json.dumps(factors(model, 1, batch_size=batch_size, **own))
-            found = fresh("train_epoch.py", prepared, folder, configuration)
+            found = fresh("train_epoch", prepared, folder, configuration)
             quality = f"NDCG@20 {found['quality']:.4f} on validation"
             note = f"width 64, batch {batch_size:,}, {quality}"
             peak = (found["peak"],)

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import places
-from configurations import factors, plain
-from figure import Figure
+import torch
 
 from automl_rec.builder import build
 from automl_rec.data import DataRequest, Prepared, prepare
 from automl_rec.evaluation import evaluate, measure
-from automl_rec.objectives import named
+from automl_rec.plugin import ClosedFormModel
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Configuration
+from studies import places
+from studies.speed.configurations import factors, objectives, plain
+from studies.speed.figure import Figure
 
 QUALITY = "ndcg@10"
 SEEDS, QUICK_SEEDS = 3, 1
@@ -134,12 +135,13 @@ class Ours:
 
     def run(self, configuration: dict[str, Any], seed: int) -> Ran:
         """Trains as a trial does, then ranks all users for their test items."""
-        objectives = [named(QUALITY), named("recall@10")]
+        asked = objectives(QUALITY, "recall@10")
         given = Configuration.from_dict(configuration)
-        found = evaluate(given, self.data, objectives, self.registry, seed=seed)
+        found = evaluate(given, self.data, asked, self.registry, seed=seed)
         curve = found.outcome.curve
         started = time.perf_counter()
-        test = measure(found.served, self.data, "test", objectives)[QUALITY].value
+        assert found.served is not None
+        test = measure(found.served, self.data, "test", asked)[QUALITY].value
         ranking = time.perf_counter() - started
         seconds = curve[-1].seconds / curve[-1].epoch if curve else 0.0
         return Ran(seconds, ranking, found.outcome.measurements[QUALITY].value, test)
@@ -150,7 +152,8 @@ class Ours:
         given = Configuration.from_dict(configuration)
         model = build(given, catalog, self.registry, seed=0).model
         started = time.perf_counter()
-        model.fit(catalog, None)
+        assert isinstance(model, ClosedFormModel)
+        model.fit(catalog, torch.Generator().manual_seed(0))
         return time.perf_counter() - started
 
 

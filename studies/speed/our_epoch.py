@@ -6,16 +6,18 @@ Tells its processor seconds, what is computed once included, and the peak of mem
 import json
 import sys
 import time
+from typing import Any
 
 import torch
-from fresh import peak_bytes
 
 from automl_rec.builder import Built, build
 from automl_rec.data import Prepared
-from automl_rec.plugin import ClosedFormModel
+from automl_rec.plugin import ClosedFormModel, TrainedModel
 from automl_rec.registry import Registry
 from automl_rec.space.configuration import Chosen, Configuration
+from automl_rec.training.progress import Progress
 from automl_rec.training.trainer import train
+from studies.processes import peak_bytes
 
 PROFILED_SECONDS = 8.0
 """Of an epoch; a profile of more would fill the memory with its events."""
@@ -23,7 +25,7 @@ OPERATIONS = 8
 """Operations of a profile that are told."""
 
 
-def configuration_of(registry: Registry, model: str, given: dict) -> Configuration:
+def configuration_of(registry: Registry, model: str, given: dict[str, Any]) -> Configuration:
     """A model at its defaults but for some values, uncompressed."""
     domains = registry.component("model", model).domains
     values = {name: domain.default for name, domain in domains.items()} | given
@@ -57,14 +59,20 @@ def main(prepared: str, model: str, values: str, profile: str) -> None:
 
 def trained(built: Built, data: Prepared, seconds: float | None = None) -> float:
     """Processor seconds of one epoch, or so many seconds of it, no validation among them."""
-    started, ended = time.process_time(), []
+    assert isinstance(built.model, TrainedModel)
+    started, ended = time.process_time(), list[float]()
+
+    def report(_progress: Progress) -> bool:
+        ended.append(time.process_time())
+        return False
+
     train(
         built.model,
         data.catalog,
         lambda: (0.0, 0.0),
         settings=built.training,
         seed=0,
-        report=lambda _progress: not ended.append(time.process_time()),
+        report=report,
         seconds=seconds,
     )
     return ended[0] - started

@@ -10,25 +10,24 @@ take turns in slices of a hundred trials, so that whatever else the machine does
 import sys
 import tempfile
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
-from figure import Figure
 from sqlalchemy import event
 
 from automl_rec.objectives.objective import Objective
 from automl_rec.plugin import Component, Float, Interval
 from automl_rec.price import Price
 from automl_rec.registry import Plugin, Registry
+from automl_rec.search.after_parts import AfterParts
 from automl_rec.search.early_stopping import SafeStopping
-from automl_rec.search.engine import Event, Finished, Job, Setup, Started
+from automl_rec.search.engine import Job
 from automl_rec.search.loop import Limits, Loop, Parts
 from automl_rec.search.pricing import Pricing
 from automl_rec.search.proposals import Proposals
-from automl_rec.search.samplers import make_sampler
+from automl_rec.search.samplers import SamplerName, make_sampler
 from automl_rec.search.shelf import Shelf
 from automl_rec.search.suggest import place
 from automl_rec.search.suggestions import Suggestions
@@ -37,10 +36,12 @@ from automl_rec.space.configuration import Configuration
 from automl_rec.storage.owner import Owner
 from automl_rec.storage.records import Manifest, StoredBudget
 from automl_rec.storage.repository import Repository
+from studies.engine import InstantEngine
+from studies.speed.figure import Figure
 
 SLICE = 100
 TRIALS, QUICK_TRIALS = 1000, 100
-SAMPLERS = ("random", "tpe")
+SAMPLERS: tuple[SamplerName, ...] = ("random", "tpe")
 NAMES = [f"x{number}" for number in range(10)]
 OBJECTIVES = (
     Objective("ndcg@10", "maximize", ""),
@@ -54,37 +55,9 @@ def trivial(values: list[float]) -> tuple[float, float]:
     return quality, 1000 * (1 + values[0])
 
 
-class Instant:
-    """An engine whose trials end at once."""
-
-    workers = 1
-
-    def __init__(self) -> None:
-        self._events: deque[Event] = deque()
-
-    def open(self, setup: Setup) -> None:
-        """Nothing has to be known."""
-
-    def start(self, job: Job) -> str:
-        values = list(job.configuration["model"]["trivial"].values())
-        quality, size = trivial(values)
-        measured = {"ndcg@10": (quality, 0.01), "bytes": (size, None)}
-        self._events += [Started(job, "instant"), Finished(job, "instant", measured, 0.0, None)]
-        return "instant"
-
-    def wait(self, seconds: float) -> list[Event]:
-        events = list(self._events)
-        self._events.clear()
-        return events
-
-    def answer(self, job: Job, *, proceed: bool) -> None:
-        """Nothing is reported."""
-
-    def cancel(self, job: Job) -> None:
-        """Nothing runs."""
-
-    def close(self) -> None:
-        """Nothing runs."""
+def answer(job: Job) -> dict[str, tuple[float, float | None]]:
+    quality, size = trivial(list(job.configuration["model"]["trivial"].values()))
+    return {"ndcg@10": (quality, 0.01), "bytes": (size, None)}
 
 
 def ours(folder: Path, sampler: Any) -> Callable[[int], None]:
@@ -103,15 +76,17 @@ def ours(folder: Path, sampler: Any) -> Callable[[int], None]:
         whole = Interval(size, size)
         return Price(whole, whole, Interval(0, 0), whole, whole, whole)
 
+    pricing = Pricing(price, OBJECTIVES)
     parts = Parts(
         stored,
         stored.claims.join(Owner.current()),
         "here",
-        Instant(),
+        InstantEngine(answer),
         Proposals(space, Suggestions(space, OBJECTIVES, sampler), (), {}, seed=0),
-        Pricing(price, OBJECTIVES),
+        pricing,
         SafeStopping(("bytes",), min_epochs=5, min_finished=5),
         Shelf(folder, OBJECTIVES, ()),
+        AfterParts(space, OBJECTIVES, pricing, lambda whole: whole, most=0, seed=0),
         lambda configuration: place(space, configuration),
     )
 
@@ -146,7 +121,7 @@ def bare(folder: Path, sampler: Any) -> Callable[[int], None]:
     return go
 
 
-def measure(sampler: str, trials: int) -> None:
+def measure(sampler: SamplerName, trials: int) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         loops = {

@@ -4,9 +4,8 @@ import json
 import sys
 import time
 
-from fresh import peak_bytes
-
 from automl_rec.data import DataRequest, prepare
+from studies.processes import peak_bytes
 
 
 def main() -> None:

@@ -29,7 +29,8 @@ class Timed:
 
     def __init__(self, batches: Any, seconds: float) -> None:
         self._batches, self._seconds = batches, seconds
-        self.done, self.started = 0, None
+        self.done = 0
+        self.started: float | None = None
 
     def __iter__(self) -> Iterator[Any]:
         for number, batch in enumerate(self._batches):
@@ -78,6 +79,7 @@ def main(folder: str, data: str, name: str, seconds: str, settings: str) -> None
     trainer = get_trainer(config["MODEL_TYPE"], name)(config, model)
     batches = Timed(train, float(seconds))
     trainer._train_epoch(batches, 0, show_progress=False)  # noqa: SLF001 - one epoch alone
+    assert batches.started is not None
     spent = time.process_time() - batches.started
     whole = len(train) / max(batches.done, 1)
     found = {"epoch": spent * whole, "share": min(1.0, 1 / whole), "peak": peak_bytes()}

@@ -1,15 +1,15 @@
 """Measures the speed and memory of automl_rec and writes the figures to this folder's README.
 
-usage: python studies/speed/run.py [--only PART] [--quick]
+usage: python -m studies.speed.run [--only PART] [--quick]
 """
 
 import argparse
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-from table import write_table
+from studies.processes import environment
+from studies.speed.table import write_table
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -23,27 +23,16 @@ PARTS = {
     "catalogue": 1,
 }
 """Part -> threads; None for as many as there are processors."""
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "POLARS_MAX_THREADS",
-)
-
-
-def environment(threads: int | None) -> dict[str, str]:
-    if threads is not None:
-        return os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
-    return {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
 
 
 def measure(part: str, *, quick: bool) -> int:
     """Runs a part; keeps what it measured only where it was whole, and gives its exit status."""
     print(f"{part}:", flush=True)
-    command = [sys.executable, str(HERE / f"{part}.py"), *(["--quick"] if quick else [])]
+    command = [sys.executable, "-m", f"studies.speed.{part}", *(["--quick"] if quick else [])]
     variables = environment(PARTS[part])
     lines = []
     with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         for line in process.stdout:
             print(f"  {line}", end="", flush=True)
             lines.append(line)

@@ -13,14 +13,14 @@ from itertools import accumulate
 from pathlib import Path
 
 import optuna
-import places
-from figure import Figure
 
 from automl_rec.data import prepare
 from automl_rec.registry import Registry
 from automl_rec.search.study import Study
 from automl_rec.space.checker import read_space
 from automl_rec.storage.records import TrialRecord
+from studies import places
+from studies.speed.figure import Figure
 
 SECONDS, QUICK_SECONDS = 220, 30
 SPACE = Path(__file__).with_name("search_movielens_100k.yaml")
@@ -73,7 +73,12 @@ def trials_of_peer(folder: Path, began: float) -> list[Trial]:
     (database,) = folder.glob("baseline-*.db")
     study = optuna.load_study(study_name=database.stem, storage=f"sqlite:///{database}")
     done = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
-    return sorted((trial.datetime_complete.timestamp() - began, *trial.values) for trial in done)
+    found = []
+    for trial in done:
+        assert trial.datetime_complete is not None
+        quality, size = trial.values
+        found.append((trial.datetime_complete.timestamp() - began, quality, size))
+    return sorted(found)
 
 
 def trials_of_ours(folder: Path, began: float, count: Count) -> list[Trial]:

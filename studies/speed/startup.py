@@ -6,7 +6,7 @@ import sysconfig
 import time
 from pathlib import Path
 
-from figure import Figure
+from studies.speed.figure import Figure
 
 REPEATS = 7
 MOST_SECONDS = 0.5

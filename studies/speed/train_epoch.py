@@ -5,28 +5,28 @@ import sys
 import time
 from dataclasses import asdict
 
-from fresh import peak_bytes
-
-from automl_rec.objectives import named
-from automl_rec.search.worker import Bench
+from automl_rec.search.bench import Bench
+from automl_rec.search.engine import Job, Setup
 from automl_rec.training.progress import Progress
+from studies.processes import peak_bytes
+from studies.speed.configurations import objectives
 
 QUALITY = "ndcg@20"
 
 
 def main() -> None:
     _, prepared, out, configuration = sys.argv
-    objectives = [asdict(named(name)) for name in (QUALITY, "bytes")]
-    bench = Bench.of({"data": prepared, "artefacts": out, "objectives": objectives, "without": ()})
+    asked = tuple(asdict(found) for found in objectives(QUALITY, "bytes"))
+    bench = Bench.of(asdict(Setup(prepared, asked, out, out)))
     reports: list[Progress] = []
 
     def report(progress: Progress) -> bool:
         reports.append(progress)
         return True
 
-    job = {"configuration": json.loads(configuration), "seed": 0, "seconds": None}
+    job = Job("", json.loads(configuration), 0, "training", "run")
     started = time.perf_counter()
-    outcome = bench.run(job, report)
+    outcome = bench.attempt(asdict(job), report)
     total = time.perf_counter() - started
     epoch = reports[-1].seconds
     found = {"quality": outcome["measurements"][QUALITY][0], "epoch": epoch, "rest": total - epoch}

@@ -3,14 +3,21 @@
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[1]
+RUNS = PROJECT / "runs"
+FILES = ("path", "train", "validation", "test")
 
 
 def data(name: str) -> Path:
-    """The folder of a data set."""
+    """A data set's folder, or one of its files."""
     return _existing("AUTOML_REC_DATA", PROJECT.parent / "shared" / "data", name)
+
+
+def located(section: dict[str, Any]) -> dict[str, Any]:
+    """A data section with its files where they are."""
+    return {k: str(data(v)) if k in FILES else v for k, v in section.items()}
 
 
 def peer(script: str) -> Path:
