@@ -1,4 +1,4 @@
-"""Artefacts, trainings and prepared data: folders that somebody else may have written."""
+"""Artefacts and trainings: files that somebody else may have written."""
 
 import hashlib
 import io
@@ -7,6 +7,7 @@ import shutil
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,20 @@ from hypothesis import strategies as st
 from automl_rec import export, serving
 from automl_rec.builder import build, finalize
 from automl_rec.data import DataRequest, FeatureFile, Prepared, prepare
-from automl_rec.errors import AutomlRecError
+from automl_rec.errors import AutomlRecError, DivergenceError, NotResumableError
+from automl_rec.evaluation import Evaluated, evaluate
+from automl_rec.objectives import resolve
 from automl_rec.plugin import ClosedFormModel, Value
 from automl_rec.registry import Registry
+from automl_rec.space.checker import check
 from automl_rec.space.configuration import Chosen, Configuration
+from automl_rec.space.space import Space
 from automl_rec.testing.settings import settings_of
+from automl_rec.training.progress import Progress
 
-CASES = 1500
+CASES, TRAINING_CASES = 1500, 600
 SHARE_ANSWERED = 0.2
-HEADER = "automl_rec"
+HEADERS = ("automl_rec", "training 3")
 MODELS: dict[str, tuple[str, dict[str, Value], dict[str, tuple[str, dict[str, Value]]]]] = {
     "sparse": ("ease", {}, {"sparsity": ("magnitude", {"density": 0.03})}),
     "bits": ("ease", {}, {"sparsity": ("magnitude", {"density": 0.6})}),
@@ -225,16 +231,15 @@ def put(draw: st.DrawFn, flat: torch.Tensor) -> None:
 def other_header(draw: st.DrawFn, content: bytes) -> bytes:
     """A safetensors file whose header says something else of tensors, offsets or structure."""
     header, body = parsed(content)
-    described = header["__metadata__"].get(HEADER)
+    (key,) = header["__metadata__"].keys() & set(HEADERS)
+    described = header["__metadata__"][key]
     kind = draw(
         st.sampled_from(["described", "described", "described", "header", "length", "deep"])
     )
     if kind == "described":
-        header["__metadata__"][HEADER] = json.dumps(changed(draw, json.loads(described)))
+        header["__metadata__"][key] = json.dumps(changed(draw, json.loads(described)))
     elif kind == "deep":
-        header["__metadata__"][HEADER] = draw(
-            st.sampled_from(["[" * 10**5, "{", "NaN", "1" * 5000])
-        )
+        header["__metadata__"][key] = draw(st.sampled_from(["[" * 10**5, "{", "NaN", "1" * 5000]))
     elif kind == "header":
         header = changed(draw, header)
     whole = assembled(header, body)
@@ -365,3 +370,72 @@ def test_an_artefact_answers_or_is_refused(
     ends = confinement.ends
     assert ends.total() >= CASES
     assert ends["judged"] + ends["recommended"] >= SHARE_ANSWERED * ends.total()
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that has ended or was cut off, as the bytes of its file, and how to go on."""
+
+    content: bytes = field(repr=False)
+    go_on: Callable[..., Evaluated]
+
+
+def make_trainings(folder: Path, registry: Registry) -> list[Training]:
+    """A solution, a training that has ended, and one that was stopped after two of three epochs."""
+    pairs = [(n % 30, n * n % 17) for n in range(240)]
+    rows = pl.DataFrame(pairs, ["user", "item"], orient="row").unique(maintain_order=True)
+    rows.write_csv(folder / "events.csv")
+    gradient = "{bpr-mf: {width: 8, epochs: 3, batch_size: 256, evaluate_every: 1, patience: 3}}"
+    found = []
+    for model, report in (("ease", None), (gradient, None), (gradient, _two_epochs)):
+        text = f"data: {{path: events.csv}}\nobjectives: [ndcg@5, bytes]\nmodel: {model}\n"
+        space = check(text, folder / "space.yaml", registry)
+        again = partial(
+            evaluate,
+            _first(space),
+            prepare(space.data, folder / "cache"),
+            resolve(space.objectives, space.data.task),
+            registry,
+            seed=0,
+        )
+        file = folder / "training"
+        again(report=report, checkpoint=file, keep=True)
+        found.append(Training(file.read_bytes(), again))
+        file.unlink()
+    return found
+
+
+def _two_epochs(progress: Progress) -> bool:
+    return progress.epoch < 2
+
+
+def _first(space: Space) -> Configuration:
+    """The defaults of what the space leaves open."""
+    (model,) = space.components["model"]
+    return space.defaults(model)
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_or_is_refused(
+    tmp_path: Path, registry: Registry, confinement: Any
+) -> None:
+    trainings = make_trainings(tmp_path, registry)
+    folder = confinement.bait.parent / "training"
+
+    @settings(max_examples=TRAINING_CASES, suppress_health_check=list(HealthCheck))
+    @given(st.data(), st.sampled_from(trainings))
+    def case(data: st.DataObject, training: Training) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        way = data.draw(st.sampled_from(WAYS[".safetensors"]))
+        content = data.draw(st.composite(lambda draw: way(draw, training.content))())
+        (folder / "file").write_bytes(content)
+        found = confinement.attempt(folder, lambda: training.go_on(checkpoint=folder / "file"))
+        if isinstance(found, AutomlRecError):
+            assert isinstance(found, NotResumableError | DivergenceError), found
+        event(type(found).__name__)
+        confinement.ends[type(found).__name__] += 1
+
+    case()
+    assert confinement.ends["Evaluated"] >= SHARE_ANSWERED * TRAINING_CASES
+    assert confinement.ends["NotResumableError"] >= SHARE_ANSWERED * TRAINING_CASES
