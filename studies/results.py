@@ -38,7 +38,8 @@ class Results:
             file.write(f"{json.dumps(line)}\n")
 
     def add_with_load(self, **line: Any) -> None:
-        """Adds a line with the load of the last minute, and tells it."""
+        """Adds a line with the load of the last minute, and tells it but for lists."""
         line |= {"load": round(os.getloadavg()[0], 1)}
         self.add(line)
-        print(f"  {json.dumps(line)}", flush=True)
+        told = {name: value for name, value in line.items() if not isinstance(value, list)}
+        print(f"  {json.dumps(told)}", flush=True)

@@ -78,6 +78,7 @@ class Proposals:
             proposal = self._waiting.popleft()
             if self._fresh(proposal.configuration):
                 return self.take(proposal)
+            self.leave(proposal)
         return self._suggested() or self._drawn() or self._left()
 
     def take(self, proposal: Proposal) -> Proposal:

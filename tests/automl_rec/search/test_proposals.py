@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from optuna.trial import TrialState
 
 from automl_rec.objectives.objective import Objective
 from automl_rec.plugin import Choice, Component, Domain
@@ -70,6 +71,24 @@ def test_a_proposal_put_back_comes_next(space_of: SpaceOf) -> None:
     assert source.pending
     assert source.next() == one
     assert not source.pending
+
+
+def test_what_was_put_back_and_is_known_meanwhile_is_not_open_for_the_sampler(
+    space_of: SpaceOf,
+) -> None:
+    """The sampler thinks that what it waits for will be poor."""
+    source = proposals(space_of(SMALL))
+    one = source.next()
+    assert one is not None
+    assert one.suggestion is not None
+    source.put_back(one)
+    source.tell(Proposal(one.configuration, "derived"), GOOD)
+    other = source.next()
+    assert other is not None
+    assert other.configuration != one.configuration
+    assert other.suggestion is not None
+    waited_for = source._suggestions._study.get_trials(states=[TrialState.RUNNING])
+    assert [trial.number for trial in waited_for] == [other.suggestion.trial.number]
 
 
 def test_what_another_process_has_is_not_proposed_until_it_is_known(space_of: SpaceOf) -> None:
