@@ -1,17 +1,28 @@
 """Configurations without any compression, as plain data, and what they are measured by."""
 
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from automl_rec.objectives import named
 from automl_rec.objectives.objective import Objective
+from automl_rec.registry import Registry
+from automl_rec.space.checker import check
 
 
 def plain(model: str, **values: Any) -> dict[str, Any]:
-    """A model whose tables and weights stay as they are."""
-    parts = {"model": {model: values}, "rank": {"full": {}}, "sparsity": {"none": {}}}
-    if model == "ease":
-        return parts
-    return parts | {"embedding": {"full": {"precision": "fp32"}}}
+    """A model at its defaults but for some values, whose tables and weights stay as they are."""
+    registry = Registry.discover()
+    ranking = "ranking" in registry.component("model", model).tasks
+    sections = {
+        "data": {"path": "rows.csv", "task": "ranking"} if ranking else {"path": "events.csv"},
+        "objectives": ["auc" if ranking else "ndcg@10", "bytes"],
+        "model": {model: values},
+        "embedding": {"full": {"precision": "fp32"}},
+    }
+    space = check(yaml.safe_dump(sections, sort_keys=False), Path("space.yaml"), registry)
+    return space.defaults(model).as_dict()
 
 
 def factors(model: str, epochs: int, **values: Any) -> dict[str, Any]:

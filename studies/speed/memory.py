@@ -15,7 +15,7 @@ MOST_BYTES = 2e9
 BATCH_SIZE, QUICK_BATCH_SIZE = 2048, 16384
 MODELS: dict[str, dict[str, Any]] = {
     "bpr-mf": {"negatives": 1, "regularization": 1e-4},
-    "lightgcn": {"layers": 3, "combine": "mean", "regularization": 1e-4},
+    "lightgcn": {"layers": 3, "combine": "mean", "draw": "edge", "regularization": 1e-4},
 }
 
 

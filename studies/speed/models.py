@@ -66,7 +66,7 @@ MATCHES = (
         "lightgcn",
         1 / 3,
         30,
-        {"regularization": 1e-5, "layers": 2, "combine": "mean"},
+        {"regularization": 1e-5, "layers": 2, "combine": "mean", "draw": "edge"},
         note="width 64, 2 layers, batch 2048, start N(0, 0.1) for Xavier's",
     ),
     Match(

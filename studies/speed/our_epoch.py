@@ -6,7 +6,6 @@ Tells its processor seconds, what is computed once included, and the peak of mem
 import json
 import sys
 import time
-from typing import Any
 
 import torch
 
@@ -14,27 +13,16 @@ from automl_rec.builder import Built, build
 from automl_rec.data import Prepared
 from automl_rec.plugin import ClosedFormModel, TrainedModel
 from automl_rec.registry import Registry
-from automl_rec.space.configuration import Chosen, Configuration
+from automl_rec.space.configuration import Configuration
 from automl_rec.training.progress import Progress
 from automl_rec.training.trainer import train
 from studies.processes import peak_bytes
+from studies.speed.configurations import plain
 
 PROFILED_SECONDS = 8.0
 """Of an epoch; a profile of more would fill the memory with its events."""
 OPERATIONS = 8
 """Operations of a profile that are told."""
-
-
-def configuration_of(registry: Registry, model: str, given: dict[str, Any]) -> Configuration:
-    """A model at its defaults but for some values, uncompressed."""
-    domains = registry.component("model", model).domains
-    values = {name: domain.default for name, domain in domains.items()} | given
-    applying = {
-        name: value
-        for name, value in values.items()
-        if all(values.get(other) in some for other, some in (domains[name].only_if or {}).items())
-    }
-    return Configuration(Chosen(model, applying))
 
 
 def main(prepared: str, model: str, values: str, profile: str) -> None:
@@ -44,7 +32,7 @@ def main(prepared: str, model: str, values: str, profile: str) -> None:
         if "epochs" not in registry.component("model", model).domains
         else {"epochs": 1, "patience": 1}
     )
-    built = build(configuration_of(registry, model, given), data.catalog, registry, seed=0)
+    built = build(Configuration.from_dict(plain(model, **given)), data.catalog, registry, seed=0)
     if isinstance(built.model, ClosedFormModel):
         started = time.process_time()
         built.model.fit(data.catalog, torch.Generator().manual_seed(0))

@@ -17,14 +17,16 @@ QUALITY = "ndcg@20"
 def main() -> None:
     _, prepared, out, configuration = sys.argv
     asked = tuple(asdict(found) for found in objectives(QUALITY, "bytes"))
-    bench = Bench.of(asdict(Setup(prepared, asked, out, out)))
+    bench = Bench.of(asdict(Setup(prepared, asked, f"{out}/artefacts", f"{out}/trainings")))
     reports: list[Progress] = []
 
     def report(progress: Progress) -> bool:
         reports.append(progress)
         return True
 
-    job = Job("", json.loads(configuration), 0, "training", "run")
+    given = json.loads(configuration)
+    (model,) = given["model"]
+    job = Job("", given, 0, model, model)
     started = time.perf_counter()
     outcome = bench.attempt(asdict(job), report)
     total = time.perf_counter() - started
