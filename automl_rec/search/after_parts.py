@@ -53,19 +53,32 @@ class Derived:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """What could be made of a training, its price, and its `_share` of the parent's bytes."""
+    """What could be made of a training.
+
+    Attributes:
+        share: by `_share`, of the parent's bytes.
+        change: by `_change_of`, from the parent.
+    """
 
     configuration: Configuration
+    digest: str
     priced: Priced
     share: float
+    change: Change
 
 
 @dataclass(slots=True)
 class _Parent:
-    """A trial that trained, and what may be made of it, once that was looked at."""
+    """A trial that trained, and what may be made of it, once that was looked at.
+
+    Attributes:
+        points: where the made are expected to stand, by as many changes as were known.
+    """
 
     trial: TrialRecord
     made: list[_Made] | None = None
+    points: Values | None = None
+    changes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +122,7 @@ class AfterParts:
         self._trials: dict[int, TrialRecord] = {}
         self._children: dict[int, set[str]] = {}
         self._changes: dict[Change, list[tuple[float, tuple[float, ...]]]] = {}
+        self._changes_known = 0
         self._open: dict[int, _Parent] = {}
         self._on_their_way: dict[str, Values] = {}
         self._settled = False
@@ -163,10 +177,9 @@ class AfterParts:
             found = self._best(parent, before) if len(children) < self._most else None
             if found is not None:
                 made, point = found
-                digest = made.configuration.digest
-                children.add(digest)
-                self._known.add(digest)
-                self._on_their_way[digest] = point
+                children.add(made.digest)
+                self._known.add(made.digest)
+                self._on_their_way[made.digest] = point
                 return Derived(made.configuration, parent.trial.training)
             if len(children) >= self._most or parent.trial.training not in on_front:
                 del self._open[number]
@@ -177,10 +190,15 @@ class AfterParts:
         """What promises most of what can be made of a training, with its expected values."""
         if parent.made is None:
             parent.made = list(self._made_of(parent.trial))
-        parent.made = [one for one in parent.made if one.configuration.digest not in self._known]
-        if not parent.made:
+        made = [one for one in parent.made if one.digest not in self._known]
+        if not made:
             return None
-        expected = self._expected(parent, parent.made)
+        # Asked again before every trial: what has not changed is not computed again.
+        same = len(made) == len(parent.made) and parent.changes == self._changes_known
+        expected = parent.points if same else None
+        if expected is None:
+            expected = self._expected(parent, made)
+        parent.made, parent.points, parent.changes = made, expected, self._changes_known
         reference = np.ones(len(self._objectives))
         volume = pareto.hypervolume(before, reference)
         beaten = [bool((before <= point).all(axis=1).any()) for point in expected]
@@ -190,7 +208,7 @@ class AfterParts:
         ]
         best = int(np.argmax(volumes))
         enough = volumes[best] - volume > LEAST_GAIN * volume
-        return (parent.made[best], expected[best]) if enough else None
+        return (made[best], expected[best]) if enough else None
 
     def _made_of(self, trial: TrialRecord) -> Iterator[_Made]:
         """What keeps the bounds of what can be made of a training."""
@@ -200,7 +218,8 @@ class AfterParts:
             with contextlib.suppress(Exception):  # a plugin may raise anything
                 priced = self._pricing(found)
                 if not priced.refused:
-                    yield _Made(found, priced, _share(priced, whole))
+                    change = _change_of(found, trial)
+                    yield _Made(found, found.digest, priced, _share(priced, whole), change)
 
     def _others(self, trial: TrialRecord) -> list[Configuration]:
         """The configurations of the space that share a trial's training, or a sample of them."""
@@ -243,16 +262,16 @@ class AfterParts:
         priced = [o.name for o in self._objectives if o.priced]
         values = [known | {name: one.priced.high[name] for name in priced} for one in made]
         points = pareto.scaled([_Expected.of(one) for one in values], self._objectives)
-        changes = np.array([self._change(one, parent.trial) for one in made])
+        changes = np.array([self._change(one) for one in made])
         return self._scaled(self._additive(points) + changes)
 
-    def _change(self, made: _Made, parent: TrialRecord) -> Values:
+    def _change(self, made: _Made) -> Values:
         """What an after-part is expected to add to what is not priced.
 
         Between what the same components added at other shares of the bytes, and nothing at all of
         them; beyond those known, as if nothing were known.
         """
-        known = self._changes.get(_change_of(made.configuration, parent), [])
+        known = self._changes.get(made.change, [])
         shares, added = zip(*sorted([*known, (0.0, (0.0,) * len(self._objectives))]), strict=True)
         between = [np.interp(made.share, shares, axis) for axis in zip(*added, strict=True)]
         beyond = LOSS * (made.share - np.clip(made.share, shares[0], shares[-1]))
@@ -269,6 +288,7 @@ class AfterParts:
             share = _share(self._pricing(made), self._pricing(whole))
             if share != 0:  # nothing is known to add nothing
                 self._changes.setdefault(_change_of(made, parent), []).append((share, tuple(added)))
+                self._changes_known += 1
 
     @property
     def _qualities(self) -> list[bool]:

@@ -583,7 +583,8 @@ class Loop:
         self._parts.after_parts.learn(record)
         if _is_trained(record):
             self._trained.setdefault(record.training, record.number)
-            if own is not None and self._trained[record.training] == record.number:
+            first = self._trained[record.training] == record.number
+            if own is not None and first and self._parts.shelf.has(record.training):
                 self._parts.after_parts.open(record)
         shelf = self._parts.shelf
         dropped = shelf.add(record)

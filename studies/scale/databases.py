@@ -3,7 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -41,8 +41,11 @@ class Databases:
         """What the PostgreSQL server has taken, all its processes together, those ended as well."""
         number = int((self._socket / "postmaster.pid").read_text().splitlines()[0])
         parent = psutil.Process(number)
-        spent = sum(parent.cpu_times()[:4])
-        return spent + sum(sum(child.cpu_times()[:2]) for child in parent.children())
+        while True:
+            # A process may end meanwhile; its time is the parent's then.
+            with suppress(psutil.NoSuchProcess):
+                spent = sum(parent.cpu_times()[:4])
+                return spent + sum(sum(child.cpu_times()[:2]) for child in parent.children())
 
     def close(self) -> None:
         self._server.cleanup()
