@@ -286,6 +286,10 @@ class Loop:
             self._refuse(proposal, "failed", reason)
         elif priced := self._priced(proposal):
             self._run(proposal, priced, row)
+            return True
+        # It was begun, and will not be gone on with.
+        if row.training not in self._needed():
+            self._parts.shelf.drop(row.training)
         return True
 
     def _derive(self) -> bool:

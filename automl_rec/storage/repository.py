@@ -128,7 +128,11 @@ class Repository:
             if connection.execute(query).first() is None:
                 connection.execute(insert(StudyRow), manifest_row(manifest) | {"budget": {}})
 
-        self._database.write(change)
+        try:
+            self._database.write(change)
+        except StorageError as error:
+            if not _was_beaten(error):
+                raise
 
     def _study(self, row: dict[str, Any]) -> StoredStudy:
         return StoredStudy(row["id"], manifest_of(row), self._database, self._mirror)

@@ -612,12 +612,15 @@ def test_a_trial_whose_processes_are_lost_again_and_again_is_given_up(
     space_of: SpaceOf, stored: StoredStudy, tmp_path: Path
 ) -> None:
     space, engine = space_of(ONE), Slow()
-    other, _ = begun_elsewhere(stored, space, losses=MOST_LOSSES)
+    other, row = begun_elsewhere(stored, space, losses=MOST_LOSSES, training="lost")
     age_worker(stored, other)
+    (tmp_path / "trainings").mkdir()
+    (tmp_path / "trainings" / row.training).write_text("half of it")
     assert make_loop(space, stored, engine, tmp_path).run() == "exhausted"
     (trial,) = stored.trials()
     assert engine.jobs == []
     assert (trial.state, trial.reason) == ("failed", "The process that ran it was lost 5 times.")
+    assert list((tmp_path / "trainings").iterdir()) == []
 
 
 def test_a_process_that_was_thought_lost_ends_the_trials_that_others_took(
