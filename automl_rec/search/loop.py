@@ -288,6 +288,7 @@ class Loop:
             self._run(proposal, priced, row)
             return True
         # It was begun, and will not be gone on with.
+        self._parts.shelf.discard_lost(row.digest)
         if row.training not in self._needed():
             self._parts.shelf.drop(row.training)
         return True
@@ -527,6 +528,8 @@ class Loop:
             return
         if state != "complete":
             self._parts.shelf.discard(running.job.run)
+        if row.losses:
+            self._parts.shelf.discard_lost(row.digest, but=running.job.run)
         self._tidy(trial, keep=running.job.keep)
 
     def _tidy(self, trial: FinishedTrial, *, keep: bool) -> None:

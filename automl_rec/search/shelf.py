@@ -64,6 +64,12 @@ class Shelf:
         if is_folder_name(run):
             shutil.rmtree(self.artefacts / run, ignore_errors=True)
 
+    def discard_lost(self, digest: str, but: str = "") -> None:
+        """Removes what the runs of a trial left that were lost; ``but`` is the one that counts."""
+        for path in _listed(self.artefacts):
+            if path.name.startswith(f"{digest}-") and path.name != but:
+                self.discard(path.name)
+
     def hold(self, training: str) -> None:
         """Takes care of the file of a training: `clear` removes it when nobody needs it."""
         self._held.add(training)

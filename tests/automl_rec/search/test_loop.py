@@ -616,11 +616,32 @@ def test_a_trial_whose_processes_are_lost_again_and_again_is_given_up(
     age_worker(stored, other)
     (tmp_path / "trainings").mkdir()
     (tmp_path / "trainings" / row.training).write_text("half of it")
+    (tmp_path / "artefacts" / f"{row.digest}-lost").mkdir(parents=True)
     assert make_loop(space, stored, engine, tmp_path).run() == "exhausted"
     (trial,) = stored.trials()
     assert engine.jobs == []
     assert (trial.state, trial.reason) == ("failed", "The process that ran it was lost 5 times.")
     assert list((tmp_path / "trainings").iterdir()) == []
+    assert list((tmp_path / "artefacts").iterdir()) == []
+
+
+def test_a_trial_that_was_lost_once_leaves_what_its_last_run_made(
+    space_of: SpaceOf, stored: StoredStudy, tmp_path: Path
+) -> None:
+    space, engine = space_of(ONE), Slow()
+    other, row = begun_elsewhere(stored, space)
+    age_worker(stored, other)
+    for name in (f"{row.digest}-lost", "another-run"):
+        (tmp_path / "artefacts" / name).mkdir(parents=True)
+
+    def end() -> None:
+        (tmp_path / "artefacts" / engine.jobs[-1].run).mkdir()
+        engine.finish(engine.jobs[-1])
+
+    engine.turns = [end]
+    assert make_loop(space, stored, engine, tmp_path).run() == "exhausted"
+    left = {path.name for path in (tmp_path / "artefacts").iterdir()}
+    assert left == {"another-run", engine.jobs[-1].run}
 
 
 def test_a_process_that_was_thought_lost_ends_the_trials_that_others_took(

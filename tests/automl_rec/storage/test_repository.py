@@ -1,7 +1,9 @@
 """Databases are made, found, and refused with a reason and a remedy."""
 
 import sqlite3
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +39,25 @@ def test_the_first_manifest_stands_when_a_study_goes_on(
 ) -> None:
     later = replace(manifest, created=2e9, seed=8, plugins={"automl-rec": "0.2.0"})
     assert repository.create_study(later).manifest == study.manifest == manifest
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)
+def test_many_processes_that_make_a_study_at_once_have_the_same(
+    repository: Repository, manifest: Manifest, url: str
+) -> None:
+    for number in range(8):
+        asked = replace(manifest, name=f"study {number}")
+        together = threading.Barrier(4)
+
+        def make(asked: Manifest = asked, together: threading.Barrier = together) -> Manifest:
+            with Repository.open(url, create=False) as own:
+                together.wait()
+                return own.create_study(asked).manifest
+
+        with ThreadPoolExecutor(4) as pool:
+            made = [pool.submit(make) for _ in range(4)]
+            assert [future.result() for future in made] == [asked] * 4
+    assert len(repository.studies()) == 8
 
 
 @pytest.mark.parametrize(
