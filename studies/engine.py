@@ -32,7 +32,7 @@ class InstantEngine:
 
     def wait(self, seconds: float) -> list[Event]:
         if not self._events:
-            time.sleep(seconds)
+            time.sleep(seconds)  # for what other processes run; to ask again at once would spin
         events = list(self._events)
         self._events.clear()
         return events

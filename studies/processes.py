@@ -31,9 +31,9 @@ def environment(threads: int | None = 1) -> dict[str, str]:
 
 
 def run(module: str, *arguments: object) -> int:
-    """Runs a module of the studies on one thread, and gives its exit status."""
+    """Runs a module of the studies on one thread; its exit status, or the signal that ended it."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    return subprocess.run(command, env=environment(), check=False).returncode
+    return abs(subprocess.run(command, env=environment(), check=False).returncode)
 
 
 def measure(measured: Measure, asked: dict[str, Any]) -> Iterator[Line]:

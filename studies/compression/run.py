@@ -110,13 +110,12 @@ def main() -> int:
         print(*(point.title for training in trainings for point in training), sep="\n")
         print(f"{sum(map(len, trainings))} points of {len(trainings)} trainings")
         return 0
-    if asked.again or not LAYERS.is_file():
-        run("studies.compression.layers")
+    timed = asked.again or not LAYERS.is_file()
+    layers = run("studies.compression.layers") if timed else 0
     data = {name: data_section(name) for name in {t[0].host.data for t in trainings}}
     worst = plan.run(trainings, partial(train, data, asked.work), asked)
-    run("studies.compression.latency", asked.work)
-    run("studies.compression.table")
-    return worst
+    latency = run("studies.compression.latency", asked.work)
+    return max(layers, worst, latency, run("studies.compression.table"))
 
 
 if __name__ == "__main__":
