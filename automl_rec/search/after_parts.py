@@ -72,13 +72,12 @@ class _Parent:
     """A trial that trained, and what may be made of it, once that was looked at.
 
     Attributes:
-        points: where the made are expected to stand, by as many changes as were known.
+        points: where the made are expected to stand; None where that is to be computed.
     """
 
     trial: TrialRecord
     made: list[_Made] | None = None
     points: Values | None = None
-    changes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +121,6 @@ class AfterParts:
         self._trials: dict[int, TrialRecord] = {}
         self._children: dict[int, set[str]] = {}
         self._changes: dict[Change, list[tuple[float, tuple[float, ...]]]] = {}
-        self._changes_known = 0
         self._open: dict[int, _Parent] = {}
         self._on_their_way: dict[str, Values] = {}
         self._settled = False
@@ -194,11 +192,9 @@ class AfterParts:
         if not made:
             return None
         # Asked again before every trial: what has not changed is not computed again.
-        same = len(made) == len(parent.made) and parent.changes == self._changes_known
-        expected = parent.points if same else None
-        if expected is None:
-            expected = self._expected(parent, made)
-        parent.made, parent.points, parent.changes = made, expected, self._changes_known
+        if parent.points is None or len(made) < len(parent.made):
+            parent.made, parent.points = made, self._expected(parent, made)
+        expected = parent.points
         reference = np.ones(len(self._objectives))
         volume = pareto.hypervolume(before, reference)
         beaten = [bool((before <= point).all(axis=1).any()) for point in expected]
@@ -288,7 +284,8 @@ class AfterParts:
             share = _share(self._pricing(made), self._pricing(whole))
             if share != 0:  # nothing is known to add nothing
                 self._changes.setdefault(_change_of(made, parent), []).append((share, tuple(added)))
-                self._changes_known += 1
+                for one in self._open.values():
+                    one.points = None
 
     @property
     def _qualities(self) -> list[bool]:

@@ -523,7 +523,7 @@ def _end_processes(begun: set[psutil.Process], session: Path) -> None:
         session: folder of that Ray alone, where its processes write their logs.
     """
     for process in psutil.process_iter(["name"]):
-        if process.name().startswith("ray::"):
+        if (process.info["name"] or "").startswith("ray::"):
             with contextlib.suppress(psutil.Error):
                 if any(session in Path(file.path).parents for file in process.open_files()):
                     begun.add(process)
